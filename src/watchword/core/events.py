@@ -1,0 +1,84 @@
+"""Facts after the commit. An event holds nothing that could be used to get in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened to a user; `user_id` is None where nobody was found."""
+
+    user_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Event):
+    """An account was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn(Event):
+    """A session was opened."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFailed(Event):
+    """A password was refused."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(Event):
+    """One session was ended: by logging out, or from the list of sessions."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenReused(Event):
+    """A refresh token came back outside its grace, and its session was ended."""
+
+    session_id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateRewound(Event):
+    """A client held a newer generation than the database: commits were lost, and the session was moved forward."""
+
+    session_id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsEnded(Event):
+    """All sessions of the user (or all but the one in use) were ended."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChanged(Event):
+    """The password was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScopesChanged(Event):
+    """What the user may do was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserDisabled(Event):
+    """The account was disabled."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserEnabled(Event):
+    """The account was enabled again."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserDeleted(Event):
+    """The account was deleted."""

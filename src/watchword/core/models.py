@@ -1,0 +1,150 @@
+"""The values that the floors hand to one another. All are immutable."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NoReturn
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that can't be changed, and neither can what it holds: lists become tuples, dicts FrozenDicts.
+
+    It is a dict, so that every serialiser takes it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+        super().__init__({name: freeze(value) for name, value in dict(items).items()})
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("a FrozenDict can't be changed")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __copy__(self) -> "FrozenDict":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenDict":
+        return self
+
+    def __reduce__(self) -> tuple[type["FrozenDict"], tuple[dict[str, Any]]]:
+        return FrozenDict, (dict(self),)
+
+
+def freeze(value: Any) -> Any:
+    """`value` with every list and dict in it made immutable."""
+    if isinstance(value, Mapping):
+        return value if isinstance(value, FrozenDict) else FrozenDict(value)
+    if isinstance(value, list | tuple):
+        return tuple(freeze(item) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who makes this request, as the access token says it. Deeply immutable.
+
+    `methods` are the `amr` values (RFC 8176); `auth_time` is in seconds since the epoch (OpenID Connect Core 2);
+    `claims` is the token's whole payload.
+    """
+
+    user_id: str
+    session_id: str
+    scopes: frozenset[str]
+    methods: frozenset[str]
+    auth_time: int
+    claims: Mapping[str, Any] = field(repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account. `epoch` rises with every act that ends all its sessions (disable, password change)."""
+
+    id: str
+    email: str
+    username: str | None
+    scopes: frozenset[str]
+    created_at: datetime
+    disabled_at: datetime | None
+    epoch: int
+
+    @property
+    def disabled(self) -> bool:
+        return self.disabled_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user with the stored password hash (a PHC string), for the flow that proves a password."""
+
+    user: User
+    password_hash: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Somebody has shown who they are. Every way in ends in one, and only `flows/session` turns it into tokens.
+
+    `user` is as it was read for the proof: its `epoch` must still hold when the session opens.
+    """
+
+    user: User
+    methods: frozenset[str]
+    auth_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request comes from: the user agent's text and the address, each `None` when unknown."""
+
+    user_agent: str | None = None
+    ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A login on one device, with its refresh token family. Times are aware, in UTC.
+
+    `generation` counts the refreshes. `scopes` is what the session may have now; `follows_user` says that it was opened
+    without asking for scopes, so it gets whatever its user is granted.
+    """
+
+    id: str
+    user_id: str
+    generation: int
+    scopes: frozenset[str]
+    follows_user: bool
+    methods: frozenset[str]
+    auth_time: datetime
+    client_id: str
+    created_at: datetime
+    used_at: datetime
+    idle_expires_at: datetime
+    expires_at: datetime
+    access_expires_at: datetime
+    user_agent: str | None
+    ip: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Access tokens of `session_id` with `gen` ≤ `generation` are dead. Kept until `expires_at` (epoch seconds)."""
+
+    session_id: str
+    generation: int
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a login or a refresh hands out. `expires_in` is the access token's lifetime in seconds."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in: int
+    scopes: frozenset[str]

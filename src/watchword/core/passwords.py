@@ -1,0 +1,110 @@
+"""Passwords: what is accepted, how it is kept, and how it is checked. SP 800-63B-4 3.1.1.2, OWASP Password Storage.
+
+The only module that knows argon2 and the strength library.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import argon2
+from zxcvbn_rs_py import zxcvbn
+
+from watchword.core.errors import InvalidGrant, WeakPassword
+
+MAX_LENGTH = 1024
+"""In characters, checked before any hashing."""
+
+MIN_GUESSES = 8
+"""The decimal logarithm of the guesses that a password must stand up to."""
+
+ESTIMATED = 100
+"""The estimate reads this many characters: its time grows with the square of the length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argon2Parameters:
+    """Argon2id's cost: memory in KiB, passes, lanes. RFC 9106 3.1."""
+
+    memory_cost: int
+    time_cost: int
+    parallelism: int
+
+    @property
+    def hasher(self) -> argon2.PasswordHasher:
+        return argon2.PasswordHasher(self.time_cost, self.memory_cost, self.parallelism)
+
+
+OWASP = Argon2Parameters(memory_cost=19456, time_cost=2, parallelism=1)
+"""OWASP Password Storage Cheat Sheet: m=19456 (19 MiB), t=2, p=1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The password was right. `outdated` says that its hash was made with other parameters than today's."""
+
+    outdated: bool
+
+
+def check(password: str, minimum: int, context: Iterable[str] = ()) -> None:
+    """Accept a new password, or raise WeakPassword with a text that helps.
+
+    `minimum` is in characters (code points, after NFKC); `context` are words that everybody would try first: the
+    address, the name, the product.
+    """
+    if not _encodable(password) or len(password) > MAX_LENGTH:
+        raise WeakPassword(
+            "too long, or not text", detail=f"A password has at most {MAX_LENGTH} characters, all of them valid Unicode."
+        )
+    normal = normalize(password)
+    if len(normal) < minimum:
+        raise WeakPassword(
+            f"shorter than {minimum}",
+            detail=f"A password needs at least {minimum} characters. A few words in a row make a good one.",
+        )
+    if guesses(normal, context) < MIN_GUESSES:
+        raise WeakPassword(
+            "too easy to guess",
+            detail="This password is common, or close to your name or address. A few unrelated words make a good one.",
+        )
+
+
+def guesses(text: str, context: Iterable[str] = ()) -> float:
+    """The decimal logarithm of how many guesses an attacker needs who knows `context`."""
+    words = {part for word in context for part in (word, *re.split(r"[\W_]+", word)) if len(part) > 2}
+    return zxcvbn(text[:ESTIMATED], sorted(words)).guesses_log10
+
+
+def normalize(password: str) -> str:
+    """NFKC, so that one password typed on two keyboards is one password. SP 800-63B-4 3.1.1.2."""
+    return unicodedata.normalize("NFKC", password)
+
+
+def hash_password(password: str, parameters: Argon2Parameters = OWASP) -> str:
+    """The Argon2id PHC string of an accepted password. Takes some 25 ms and `memory_cost` of memory."""
+    return parameters.hasher.hash(normalize(password).encode())
+
+
+def verify(stored: str, password: str, parameters: Argon2Parameters = OWASP) -> Match:
+    """Compare in constant time. Raises InvalidGrant when the password is wrong, and when the stored hash is corrupt."""
+    try:
+        parameters.hasher.verify(stored, normalize(password).encode())
+    except argon2.exceptions.VerifyMismatchError as error:
+        raise InvalidGrant("wrong password") from error
+    except (argon2.exceptions.Argon2Error, argon2.exceptions.InvalidHashError, UnicodeEncodeError) as error:
+        raise InvalidGrant("the stored hash is corrupt or of an unknown kind") from error
+    return Match(outdated=parameters.hasher.check_needs_rehash(stored))
+
+
+def hashable(password: str) -> bool:
+    """Whether a presented password may be hashed at all: within the length, and valid Unicode."""
+    return len(password) <= MAX_LENGTH and _encodable(password)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

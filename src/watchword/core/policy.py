@@ -1,0 +1,38 @@
+"""What the lower floors know of the settings: frozen, checked, and without a way back to the environment."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from watchword.core import passwords
+
+MAX_ACCESS_TTL = timedelta(hours=1)
+LEEWAY = timedelta(seconds=60)
+"""How far the clocks of two workers may differ."""
+
+JWKS_MAX_AGE = timedelta(seconds=300)
+"""How long others may keep the published keys; a key is published twice as long before it signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of this deployment. The defaults are those of `Settings`."""
+
+    issuer: str = "http://localhost:8000"
+    audience: str = "http://localhost:8000"
+    client_id: str = "first-party"
+    loopback: bool = True
+    signing_alg: str = "ES256"
+    access_ttl: timedelta = timedelta(minutes=10)
+    refresh_idle: timedelta = timedelta(days=14)
+    refresh_absolute: timedelta = timedelta(days=90)
+    refresh_grace: timedelta = timedelta(seconds=30)
+    key_rotation: timedelta = timedelta(days=30)
+    revocation_staleness: timedelta = timedelta(seconds=2)
+    registration: str = "open"
+    password_min_length: int = 15
+    context_words: tuple[str, ...] = ("watchword",)
+    argon2: passwords.Argon2Parameters = passwords.OWASP
+    hashing_threads: int = 1
+    hashing_queue: int = 64
+    trusted_proxies: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()

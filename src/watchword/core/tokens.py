@@ -1,0 +1,162 @@
+"""Access tokens: the RFC 9068 layer on top of `jose`. One `issue`, one `verify`, one REQUIRED."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from watchword.core import jose, opaque, scopes, strict_json
+from watchword.core.errors import ExpiredToken, InvalidToken
+from watchword.core.keys import KeyRing
+from watchword.core.models import FrozenDict, Principal, Session, Tokens
+from watchword.core.policy import LEEWAY, MAX_ACCESS_TTL, Policy
+
+TYP = "at+jwt"
+HEADER = frozenset({"alg", "kid", "typ"})
+REQUIRED = (
+    "iss", "sub", "aud", "client_id", "iat", "exp", "jti", "scope", "sid", "gen", "auth_time", "amr",
+)  # fmt: skip
+MAX_INT = 2**53 - 1
+"""The largest integer that every JSON parser reads alike. RFC 8259 6."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A verified access token: its principal, and what is checked anew on every request.
+
+    `expires_at` is `exp` in seconds since the epoch; `kid` is the key that must still be alive; `generation` is compared
+    with the revocations of the principal's session.
+    """
+
+    principal: Principal
+    kid: str
+    generation: int
+    expires_at: float
+
+
+def issue(ring: KeyRing, policy: Policy, session: Session, granted: frozenset[str], jti: bytes, now: datetime) -> str:
+    """A signed access token for this session, carrying `granted`. It never outlives the session."""
+    issued_at = int(now.timestamp())
+    payload = {
+        "iss": policy.issuer,
+        "sub": session.user_id,
+        "aud": policy.audience,
+        "client_id": session.client_id,
+        "iat": issued_at,
+        "exp": issued_at + lifetime(policy, session, now),
+        "jti": jose.b64encode(jti),
+        "scope": scopes.text(granted),
+        "sid": session.id,
+        "gen": session.generation,
+        "auth_time": int(session.auth_time.timestamp()),
+        "amr": sorted(session.methods),
+    }
+    return jose.sign(ring.signer(now), TYP, strict_json.dumps(payload))
+
+
+def pair(
+    ring: KeyRing,
+    policy: Policy,
+    session: Session,
+    granted: frozenset[str],
+    r: bytes,
+    jti: bytes,
+    now: datetime,
+) -> Tokens:
+    """What a login or refresh answers: an access token, and the refresh token of the session's generation."""
+    return Tokens(
+        access_token=issue(ring, policy, session, granted, jti, now),
+        refresh_token=opaque.mint(session.id, session.generation, r, ring.refresh_keys),
+        expires_in=lifetime(policy, session, now),
+        scopes=granted,
+    )
+
+
+def lifetime(policy: Policy, session: Session, now: datetime) -> int:
+    """Whole seconds that an access token of this session lives when it is made now."""
+    return max(1, int(min(policy.access_ttl, session.expires_at - now).total_seconds()))
+
+
+def read_refresh(text: str, ring: KeyRing) -> opaque.Presented:
+    """The genuine refresh token in `text`. Raises InvalidGrant before any I/O when its mac does not verify."""
+    return opaque.parse(text, ring.refresh_keys)
+
+
+def verify(token: str, ring: KeyRing, policy: Policy, timestamp: float) -> Access:
+    """The access token in `token`, at `timestamp` (seconds since the epoch).
+
+    Raises InvalidToken (ExpiredToken, MalformedToken, BadSignature) and nothing else. RFC 9068 4, RFC 8725 3.
+    """
+    verified = jose.verify(token, ring.keys)
+    _check_header(verified.header)
+    if not ring.alive(str(verified.kid), timestamp):
+        raise InvalidToken("the key's time is over")
+    claims = strict_json.loads(verified.payload, "payload")
+    for name in REQUIRED:
+        if name not in claims:
+            raise InvalidToken(f"the token has no {name}")
+    _check_times(claims, timestamp)
+    if claims["iss"] != policy.issuer or not isinstance(claims["iss"], str):
+        raise InvalidToken("the token is of another issuer")
+    if not _is_for(claims["aud"], policy.audience):
+        raise InvalidToken("the token is for another audience")
+    for name in ("sub", "client_id", "jti", "sid"):
+        if not isinstance(claims[name], str) or not claims[name]:
+            raise InvalidToken(f"the token's {name} is not a text")
+    if not isinstance(claims["scope"], str):
+        raise InvalidToken("the token's scope is not a text")
+    if not _strings(claims["amr"]):
+        raise InvalidToken("the token's amr is not a list of texts")
+    if not isinstance(claims["gen"], int) or isinstance(claims["gen"], bool) or not 0 <= claims["gen"] <= MAX_INT:
+        raise InvalidToken("the token's gen is not a number in range")
+    return Access(
+        principal=Principal(
+            user_id=claims["sub"],
+            session_id=claims["sid"],
+            scopes=frozenset(claims["scope"].split()),
+            methods=frozenset(claims["amr"]),
+            auth_time=int(claims["auth_time"]),
+            claims=FrozenDict(claims),
+        ),
+        kid=str(verified.kid),
+        generation=claims["gen"],
+        expires_at=float(claims["exp"]),
+    )
+
+
+def _check_header(header: Mapping[str, Any]) -> None:
+    """Our own header holds exactly these names; `typ` tells an access token from every other kind. RFC 9068 2.1."""
+    if header.keys() != HEADER:
+        raise InvalidToken("the header is not that of an access token")
+    typ = header["typ"]
+    if not isinstance(typ, str) or typ.lower().removeprefix("application/") != TYP:
+        raise InvalidToken("the token is not of the type at+jwt")
+
+
+def _check_times(claims: dict[str, Any], timestamp: float) -> None:
+    times = [claims[name] for name in ("exp", "iat", "auth_time", "nbf") if name in claims]
+    if not all(_numeric_date(value) for value in times):
+        raise InvalidToken("a time in the token is not a number in range")
+    if claims["exp"] <= timestamp:
+        raise ExpiredToken("the token has expired")
+    if claims["iat"] > timestamp + LEEWAY.total_seconds():
+        raise InvalidToken("the token was issued in the future")
+    if claims.get("nbf", 0) > timestamp + LEEWAY.total_seconds():
+        raise InvalidToken("the token is not valid yet")
+    if not 0 < claims["exp"] - claims["iat"] <= MAX_ACCESS_TTL.total_seconds():
+        raise InvalidToken("the token lives longer than an access token may")
+
+
+def _numeric_date(value: object) -> bool:
+    """RFC 7519 2, within the range that every parser reads alike."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_INT
+
+
+def _is_for(audience: object, mine: str) -> bool:
+    if isinstance(audience, str):
+        return audience == mine
+    return _strings(audience) and mine in audience  # type: ignore[operator]
+
+
+def _strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
