@@ -1,0 +1,208 @@
+"""The sockets between the floors. Each verb is one transaction; its race is part of its contract.
+
+Stores *answer* (`Turn.REUSED`), flows raise after the commit. Every verb may raise `errors.Unavailable` when the store
+can't be reached; then nothing was changed, or (a connection that breaks during COMMIT) the caller may safely try again.
+`watchword.testing.contracts` holds the suites that every adapter passes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from watchword.core.keys import KeyRecord
+from watchword.core.models import Credentials, Revoked, Session, User
+from watchword.core.opaque import Presented
+
+
+class Added(Enum):
+    """What became of a new user."""
+
+    ADDED = "added"
+    EMAIL_TAKEN = "email_taken"
+    USERNAME_TAKEN = "username_taken"
+
+
+class Ending(Enum):
+    """Which sessions end with a change of password."""
+
+    NONE = "none"
+    """A rehash: the password is the same, and so is the epoch."""
+
+    OTHERS = "others"
+    ALL = "all"
+
+
+class Turn(Enum):
+    """How a presented refresh token stands to its session. DESIGN: Tokens."""
+
+    TURNED = "turned"
+    """It was the current generation; its successor is now."""
+
+    REPEATED = "repeated"
+    """It was the one before, within the grace: the same successor again."""
+
+    REUSED = "reused"
+    """It was older, or its grace was over: the session is closed."""
+
+    REWOUND = "rewound"
+    """It was newer than the database knew: commits were lost, and the session was moved forward."""
+
+    UNKNOWN = "unknown"
+    """There is no live session for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """The answer of `Sessions.turn`: `session` is as it now stands, and None for UNKNOWN and REUSED."""
+
+    answer: Turn
+    session: Session | None = None
+    revoked: tuple[Revoked, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """An account to be made. `email` and `username` are as somebody typed them; the store canonicalises."""
+
+    id: str
+    email: str
+    username: str | None
+    password_hash: str | None = field(repr=False)
+    scopes: frozenset[str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeysChanged:
+    """A signing key was published or retired: load the keys anew."""
+
+
+Change = Revoked | KeysChanged
+
+
+class Users(Protocol):
+    """Accounts. Addresses and usernames are canonical (core/emails) and unique in the database."""
+
+    async def add(self, user: NewUser) -> Added:
+        """Make an account. Of any number of callers with one address (or username) exactly one gets ADDED.
+
+        When both are taken the answer is USERNAME_TAKEN. Raises InvalidInput for what is no address or username.
+        """
+
+    async def find(self, identifier: str) -> Credentials | None:
+        """The account with this address or username, in any case or width; None for what can't be either."""
+
+    async def get(self, user_id: str) -> Credentials | None:
+        """The account with this id."""
+
+    async def page(self, after: str, limit: int) -> list[User]:
+        """At most `limit` accounts in the order of their addresses, behind the address `after`."""
+
+    async def set_password(
+        self,
+        user_id: str,
+        new_hash: str,
+        now: datetime,
+        *,
+        ending: Ending,
+        keep: str | None = None,
+        replacing: str | None = None,
+    ) -> tuple[Revoked, ...] | None:
+        """Store a password hash; unless `ending` is NONE, raise the epoch and end the sessions (OTHERS spares `keep`).
+
+        None, and no change, when there is no such user or `replacing` is not the stored hash any more: of any number of
+        callers that replace one hash exactly one succeeds.
+        """
+
+    async def set_scopes(self, user_id: str, scopes: frozenset[str], now: datetime) -> tuple[Revoked, ...] | None:
+        """Replace what the user may do. Live sessions follow, and their present access tokens are revoked.
+
+        A refresh that runs at the same time either gets the new scopes or a token that is revoked here.
+        """
+
+    async def set_disabled(self, user_id: str, disabled: bool, now: datetime) -> tuple[Revoked, ...] | None:
+        """Disable (raising the epoch and ending all sessions) or enable. None when there is no such user."""
+
+    async def remove(self, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
+        """Delete the account and its sessions. Its id is never given again. None when there is no such user."""
+
+
+class Sessions(Protocol):
+    """Logins, each with its refresh token family."""
+
+    async def open(self, session: Session, r_hash: bytes, proven: User) -> bool:
+        """Insert the session if the user still is as `proven`: enabled, with that epoch and those scopes.
+
+        One statement: disable, delete or change the password between the proof and here, and nothing is inserted;
+        do it at the same time, and the session is either refused here or ended there.
+        """
+
+    async def turn(
+        self, presented: Presented, now: datetime, *, grace: timedelta, idle: timedelta, access_ttl: timedelta
+    ) -> Turned:
+        """Answer a genuine refresh token. One statement decides, so of any number of callers with the current
+        generation exactly one gets TURNED; within `grace` the others get REPEATED and the same successor."""
+
+    async def get(self, session_id: str, now: datetime) -> Session | None:
+        """The session, if it is alive."""
+
+    async def of_user(self, user_id: str, now: datetime) -> list[Session]:
+        """The live sessions of a user, the last used first."""
+
+    async def close(self, session_id: str, user_id: str | None, now: datetime) -> tuple[Revoked, ...]:
+        """End one session (if it is `user_id`'s, where given) and revoke its access tokens. Empty when it is not alive."""
+
+    async def close_all(self, user_id: str, now: datetime) -> tuple[Revoked, ...]:
+        """End every session of a user and revoke their access tokens."""
+
+    async def prune(self, now: datetime, limit: int) -> int:
+        """Remove at most `limit` dead sessions; how many there were."""
+
+
+class Keys(Protocol):
+    """Signing keys, sealed, and the check value of the master key that seals them."""
+
+    async def load(self) -> list[KeyRecord]:
+        """All records, oldest first."""
+
+    async def add(self, record: KeyRecord) -> bool:
+        """Publish a key. Of any number of callers with one generation exactly one gets True."""
+
+    async def retire(self, generation: int, now: datetime) -> bool:
+        """Stop a key at once, on every worker that follows the feed."""
+
+    async def remove(self, generations: Iterable[int]) -> None:
+        """Forget keys that verify nothing any more."""
+
+    async def recognise(self, check: str) -> str:
+        """Keep `check` if the database has no check value yet; the one that it has. Of any number of callers all get one."""
+
+
+class Revocations(Protocol):
+    """Which access tokens are dead before their time: a small set in memory, kept by a feed."""
+
+    async def start(self) -> None:
+        """Load the whole live set, then follow the feed."""
+
+    async def stop(self) -> None:
+        """Stop following."""
+
+    def fresh(self) -> bool:
+        """Whether the feed was heard within the staleness bound. Without it the set in memory proves nothing."""
+
+    def covers(self, session_id: str, generation: int) -> bool:
+        """Whether the set in memory revokes this generation of the session. No I/O."""
+
+    async def ask(self, session_id: str, generation: int) -> bool:
+        """The same question to the database, for while the feed is silent."""
+
+    def apply(self, revoked: Iterable[Revoked]) -> None:
+        """Take what this worker just committed, without waiting for the feed."""
+
+    def watch(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """Call `listener` with each change, from any thread; call the result to stop."""
+
+    async def prune(self, now: datetime) -> int:
+        """Forget revocations whose tokens have all expired; how many there were."""

@@ -1,0 +1,1 @@
+"""The cellar that remembers: adapters of `ports`. Stores answer; flows decide."""

@@ -1,0 +1,1 @@
+"""SQLite and PostgreSQL, one code. The only place that knows SQLAlchemy."""

@@ -1,0 +1,186 @@
+"""One database, reached from whichever event loop asks.
+
+A transaction that writes takes the lock first, so SQLite never has to refuse one halfway. An engine belongs to one event
+loop: the lifespan's, or a loop of our own in a thread when no lifespan ran (a mounted application, `TestClient(app)`
+without `with`); a verb that is called on another loop travels there and back.
+"""
+
+import asyncio
+import contextlib
+import functools
+import threading
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from watchword.core.errors import ConfigError, Unavailable
+
+BUSY_TIMEOUT_MS = 10_000
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Database:
+    """A connection pool with the two kinds of transaction that the verbs use."""
+
+    def __init__(self, url: str) -> None:
+        self.url = parse(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _create(self.url, is_sqlite=self.is_sqlite)
+        self.home: asyncio.AbstractEventLoop | None = None
+        self._writing = asyncio.Lock()
+        self._retire: weakref.finalize[..., Any] | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file, or None for PostgreSQL."""
+        return Path(str(self.url.database)).absolute() if self.is_sqlite else None
+
+    @property
+    def public_url(self) -> str:
+        """The URL without its password, for logs."""
+        return self.url.render_as_string(hide_password=True)
+
+    def settle(self, *, here: bool) -> None:
+        """Choose the loop that the engine lives on: the running one (`here`), or one of our own in a thread."""
+        if here:
+            self.home = asyncio.get_running_loop()
+            return
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="watchword-database", daemon=True)
+        thread.start()
+        self.home = loop
+        self._retire = weakref.finalize(self, _shut_down, loop, thread, self.engine)
+
+    async def call(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Run `work` on the engine's own loop."""
+        if self.home is None or self.home is asyncio.get_running_loop():
+            return await work()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self.home))
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for one statement that only reads."""
+        async with self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that holds SQLite's write lock from its first moment; it commits when the block ends well."""
+        async with self._writing if self.is_sqlite else contextlib.nullcontext():
+            async with self.engine.connect() as connection:
+                await connection.execution_options(watchword_writes=True)
+                async with connection.begin():
+                    yield connection
+
+    async def close(self) -> None:
+        """Give every connection back."""
+        if self._retire is not None:
+            retire, self._retire = self._retire, None
+            await asyncio.to_thread(retire)
+        elif self.home is None or self.home is asyncio.get_running_loop():
+            await self.engine.dispose()
+        self.home = None
+        self.engine = _create(self.url, is_sqlite=self.is_sqlite)
+        self._writing = asyncio.Lock()
+
+
+class _HasDatabase(Protocol):
+    _db: Database
+
+
+S = TypeVar("S", bound=_HasDatabase)
+
+
+def verb(
+    method: Callable[Concatenate[S, P], Awaitable[R]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
+    """A verb of a port: runs on the engine's loop, and a database that fails is `Unavailable`, not a traceback."""
+
+    @functools.wraps(method)
+    async def called(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        async def work() -> R:
+            with unavailable():
+                return await method(self, *args, **kwargs)
+
+        return await self._db.call(work)
+
+    return called
+
+
+@contextlib.contextmanager
+def unavailable() -> Any:
+    """Turn the faults of a database that is away, locked or full into `Unavailable`."""
+    try:
+        yield
+    except (PoolTimeoutError, DBAPIError, OSError, TimeoutError) as error:
+        raise Unavailable(f"the database failed: {type(getattr(error, 'orig', None) or error).__name__}") from error
+
+
+def parse(text: str) -> URL:
+    """The URL with the driver that is used. Raises ConfigError for what is neither SQLite in a file nor PostgreSQL."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, SQLAlchemyError):
+        raise ConfigError(
+            "WATCHWORD_DATABASE_URL is not a database URL. Write sqlite:///path/to/file.db or "
+            "postgresql://user:password@host/name."
+        ) from None
+    backend = url.drivername.partition("+")[0]
+    if backend not in DRIVERS:
+        raise ConfigError(f"WATCHWORD_DATABASE_URL: {backend} is not supported. Use sqlite or postgresql.")
+    if backend == "sqlite" and (not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"):
+        raise ConfigError(
+            "WATCHWORD_DATABASE_URL: a database in memory is lost with its worker and not seen by the next one. "
+            "Name a file: sqlite:///watchword.db (in tests, one below tmp_path)."
+        )
+    return url.set(drivername=DRIVERS[backend])
+
+
+def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
+    try:
+        if not is_sqlite:
+            return create_async_engine(url, pool_size=10, max_overflow=10, pool_timeout=10, pool_pre_ping=False)
+        engine = create_async_engine(
+            url,
+            pool_size=5,
+            max_overflow=5,
+            pool_timeout=10,
+            connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is missing: pip install 'watchword[postgres]'") from error
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Write transactions take the lock first; a single reading statement needs no transaction."""
+    if connection.get_execution_options().get("watchword_writes"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _shut_down(loop: asyncio.AbstractEventLoop, thread: threading.Thread, engine: AsyncEngine) -> None:
+    with contextlib.suppress(Exception):
+        asyncio.run_coroutine_threadsafe(engine.dispose(), loop).result(timeout=5)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(timeout=5)
+    if not loop.is_running():
+        loop.close()

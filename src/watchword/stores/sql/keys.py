@@ -1,0 +1,76 @@
+"""`ports.Keys` on SQL."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.core.keys import KeyRecord
+from watchword.core.policy import LEEWAY, MAX_ACCESS_TTL
+from watchword.stores.sql.engine import Database, verb
+from watchword.stores.sql.tables import facts, feed, keys
+
+CHECK = "master_key_check"
+
+
+class SqlKeys:
+    """Signing keys in a SQL database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._dialect = sqlite if db.is_sqlite else postgresql
+
+    @verb
+    async def load(self) -> list[KeyRecord]:
+        """See `ports.Keys.load`."""
+        async with self._db.read() as connection:
+            rows = await connection.execute(select(keys).order_by(keys.c.generation))
+            return [KeyRecord(**row._asdict()) for row in rows]
+
+    @verb
+    async def add(self, record: KeyRecord) -> bool:
+        """See `ports.Keys.add`."""
+        row = {name: getattr(record, name) for name in keys.c.keys()}
+        statement = self._dialect.insert(keys).values(row).on_conflict_do_nothing().returning(keys.c.generation)
+        async with self._db.write() as connection:
+            added = (await connection.execute(statement)).first() is not None
+            if added:
+                await _announce(connection, record.created_at)
+        return added
+
+    @verb
+    async def retire(self, generation: int, now: datetime) -> bool:
+        """See `ports.Keys.retire`."""
+        statement = (
+            update(keys)
+            .where(keys.c.generation == generation, keys.c.retired_at.is_(None))
+            .values(retired_at=now)
+            .returning(keys.c.generation)
+        )
+        async with self._db.write() as connection:
+            retired = (await connection.execute(statement)).first() is not None
+            if retired:
+                await _announce(connection, now)
+        return retired
+
+    @verb
+    async def remove(self, generations: Iterable[int]) -> None:
+        """See `ports.Keys.remove`."""
+        async with self._db.write() as connection:
+            await connection.execute(delete(keys).where(keys.c.generation.in_(list(generations))))
+
+    @verb
+    async def recognise(self, check: str) -> str:
+        """See `ports.Keys.recognise`."""
+        statement = self._dialect.insert(facts).values(name=CHECK, value=check).on_conflict_do_nothing()
+        async with self._db.write() as connection:
+            await connection.execute(statement)
+            return str((await connection.execute(select(facts.c.value).where(facts.c.name == CHECK))).scalar_one())
+
+
+async def _announce(connection: AsyncConnection, now: datetime) -> None:
+    """Tell every worker, by the feed, to load the keys anew."""
+    expires_at = (now + MAX_ACCESS_TTL + LEEWAY).timestamp()
+    await connection.execute(insert(feed).values(session_id=None, generation=0, expires_at=expires_at))

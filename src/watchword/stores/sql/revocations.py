@@ -1,0 +1,185 @@
+"""`ports.Revocations` on SQL: the live set in memory, and the feed that keeps it.
+
+SQLite: a thread of its own polls `PRAGMA data_version` on a connection that never writes, and reads the new rows when it
+moves. PostgreSQL: until its feed is built, no worker can know what another has revoked, so each asks per request.
+"""
+
+import logging
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import delete, select
+
+from watchword.core.clock import Clock
+from watchword.core.models import Revoked
+from watchword.core.policy import Policy
+from watchword.core.revoked import RevokedSet
+from watchword.ports import Change, KeysChanged
+from watchword.stores.sql.engine import Database, verb
+from watchword.stores.sql.tables import feed
+
+logger = logging.getLogger("watchword.feed")
+
+POLL_SECONDS = 0.1
+
+
+class SqlRevocations:
+    """Revocations in a SQL database, followed by this worker."""
+
+    def __init__(self, db: Database, clock: Clock, policy: Policy) -> None:
+        self._db = db
+        self._clock = clock
+        self._staleness = policy.revocation_staleness.total_seconds()
+        self._set = RevokedSet()
+        self._listeners: list[Callable[[Change], None]] = []
+        self._heard_at = float("-inf")
+        self._stopped = threading.Event()
+
+    @verb
+    async def start(self) -> None:
+        """See `ports.Revocations.start`."""
+        self._stopped = threading.Event()
+        path = self._db.path
+        if path is not None:
+            follower = _Follower(path, self._stopped)
+            follower.poll(self)
+            threading.Thread(
+                target=_follow, args=(weakref.ref(self), follower), name="watchword-feed", daemon=True
+            ).start()
+            weakref.finalize(self, self._stopped.set)
+
+    async def stop(self) -> None:
+        """See `ports.Revocations.stop`."""
+        self._stopped.set()
+        self._heard_at = float("-inf")
+
+    def fresh(self) -> bool:
+        """See `ports.Revocations.fresh`."""
+        return self._clock.monotonic() - self._heard_at <= self._staleness
+
+    def covers(self, session_id: str, generation: int) -> bool:
+        """See `ports.Revocations.covers`."""
+        return self._set.covers(session_id, generation)
+
+    @verb
+    async def ask(self, session_id: str, generation: int) -> bool:
+        """See `ports.Revocations.ask`."""
+        statement = select(feed.c.position).where(feed.c.session_id == session_id, feed.c.generation >= generation)
+        async with self._db.read() as connection:
+            return (await connection.execute(statement.limit(1))).first() is not None
+
+    def apply(self, revoked: Iterable[Revoked]) -> None:
+        """See `ports.Revocations.apply`."""
+        for one in revoked:
+            if self._set.add(one):
+                self._tell(one)
+
+    def watch(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """See `ports.Revocations.watch`."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    @verb
+    async def prune(self, now: datetime) -> int:
+        """See `ports.Revocations.prune`. The newest row stays, so that a rewound feed is recognised."""
+        self._set.forget(now.timestamp())
+        newest = select(feed.c.position).order_by(feed.c.position.desc()).limit(1).scalar_subquery()
+        statement = delete(feed).where(feed.c.expires_at <= now.timestamp(), feed.c.position < newest)
+        async with self._db.write() as connection:
+            return (await connection.execute(statement)).rowcount
+
+    def heard(self) -> None:
+        """The feed was read to its end just now."""
+        self._heard_at = self._clock.monotonic()
+
+    def reload(self, rows: Iterable[tuple[str | None, int, float]]) -> None:
+        """The whole live set, after a start or a rewind. Keys are loaded anew too: any change may have been missed."""
+        revocations = [Revoked(session_id, generation, until) for session_id, generation, until in rows if session_id]
+        for revoked in self._set.replace(revocations):
+            self._tell(revoked)
+        self._tell(KeysChanged())
+
+    def advance(self, rows: Iterable[tuple[str | None, int, float]]) -> None:
+        """Rows that came after those already read."""
+        for session_id, generation, until in rows:
+            if session_id is None:
+                self._tell(KeysChanged())
+            else:
+                self.apply([Revoked(session_id, generation, until)])
+
+    def _tell(self, change: Change) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(change)
+            except Exception:
+                logger.exception("a listener of the feed failed")
+
+
+class _Follower:
+    """A connection to the SQLite file that only reads, and how far it has read."""
+
+    def __init__(self, path: Path, stopped: threading.Event) -> None:
+        self.stopped = stopped
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._version = -1
+        self._position = -1
+
+    def poll(self, revocations: SqlRevocations) -> None:
+        """Read what is new, if another connection has committed anything since."""
+        connection = self._connect()
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._read(connection, revocations)
+            self._version = version
+        revocations.heard()
+
+    def _read(self, connection: sqlite3.Connection, revocations: SqlRevocations) -> None:
+        (last,) = connection.execute("SELECT coalesce(max(position), 0) FROM watchword_feed").fetchone()
+        columns = "SELECT session_id, generation, expires_at, position FROM watchword_feed"
+        if self._position < 0 or last < self._position:
+            rows = connection.execute(columns).fetchall()
+            revocations.reload(row[:3] for row in rows)
+        else:
+            rows = connection.execute(f"{columns} WHERE position > ? ORDER BY position", (self._position,)).fetchall()
+            revocations.advance(row[:3] for row in rows)
+        self._position = max((row[3] for row in rows), default=last)
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            uri = f"{self._path.as_uri()}?mode=rw"
+            self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=1)
+            self._connection.execute("PRAGMA query_only=ON")
+        return self._connection
+
+    def close(self) -> None:
+        """Let the connection go; the next poll opens one and reads from the start."""
+        connection, self._connection = self._connection, None
+        self._version = self._position = -1
+        if connection is not None:
+            connection.close()
+
+
+def _follow(reference: "weakref.ref[SqlRevocations]", follower: _Follower) -> None:
+    """The feed's thread: poll until stopped. A failure is silence, and silence makes requests ask the database."""
+    silent = False
+    while not follower.stopped.wait(POLL_SECONDS):
+        revocations = reference()
+        if revocations is None:
+            break
+        try:
+            follower.poll(revocations)
+            if silent:
+                logger.warning("the revocation feed is back")
+            silent = False
+        except sqlite3.Error:
+            if not silent:
+                logger.exception("the revocation feed is silent; requests ask the database meanwhile")
+            silent = True
+            follower.close()
+        del revocations
+    follower.close()

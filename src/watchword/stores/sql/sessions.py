@@ -1,0 +1,209 @@
+"""`ports.Sessions` on SQL."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, case, delete, insert, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.core import scopes
+from watchword.core.models import Revoked, Session, User
+from watchword.core.opaque import MAX_GENERATION, Presented
+from watchword.core.policy import LEEWAY
+from watchword.ports import Turn, Turned
+from watchword.stores.sql.engine import Database, verb
+from watchword.stores.sql.tables import UtcDateTime, feed, sessions, users
+
+TURNED, REPEATED, REUSED, REWOUND = range(4)
+ANSWERS = {TURNED: Turn.TURNED, REPEATED: Turn.REPEATED, REUSED: Turn.REUSED, REWOUND: Turn.REWOUND}
+
+
+class SqlSessions:
+    """Sessions in a SQL database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    @verb
+    async def open(self, session: Session, r_hash: bytes, proven: User) -> bool:
+        """See `ports.Sessions.open`. FOR SHARE makes a concurrent disable wait, or this statement see its result."""
+        row = {
+            "id": session.id,
+            "user_id": session.user_id,
+            "r_hash": r_hash,
+            "generation": session.generation,
+            "answer": TURNED,
+            "turned_at": session.created_at,
+            "scopes": scopes.text(session.scopes),
+            "follows_user": session.follows_user,
+            "methods": scopes.text(session.methods),
+            "auth_time": session.auth_time,
+            "client_id": session.client_id,
+            "created_at": session.created_at,
+            "used_at": session.used_at,
+            "idle_expires_at": session.idle_expires_at,
+            "expires_at": session.expires_at,
+            "access_expires_at": session.access_expires_at,
+            "user_agent": session.user_agent,
+            "ip": session.ip,
+        }
+        values = [literal(value, sessions.c[name].type) for name, value in row.items()]
+        still = and_(
+            users.c.id == proven.id,
+            users.c.epoch == proven.epoch,
+            users.c.disabled_at.is_(None),
+            users.c.scopes == scopes.text(proven.scopes),
+        )
+        statement = (
+            insert(sessions)
+            .from_select(list(row), select(*values).where(still).with_for_update(read=True, of=users))
+            .returning(sessions.c.id)
+        )
+        async with self._db.write() as connection:
+            return (await connection.execute(statement)).first() is not None
+
+    @verb
+    async def turn(
+        self, presented: Presented, now: datetime, *, grace: timedelta, idle: timedelta, access_ttl: timedelta
+    ) -> Turned:
+        """See `ports.Sessions.turn`."""
+        statement = _turn(presented.generation, now, grace, idle, access_ttl).where(
+            sessions.c.id == presented.session_id, sessions.c.r_hash == presented.r_hash
+        )
+        async with self._db.write() as connection:
+            row = (await connection.execute(statement)).first()
+            if row is None:
+                return Turned(Turn.UNKNOWN)
+            if row.answer == REUSED:
+                return Turned(Turn.REUSED, revoked=await revoke(connection, [_all_of(row)]))
+        return Turned(ANSWERS[row.answer], session=_session(row))
+
+    @verb
+    async def get(self, session_id: str, now: datetime) -> Session | None:
+        """See `ports.Sessions.get`."""
+        async with self._db.read() as connection:
+            row = (await connection.execute(select(sessions).where(sessions.c.id == session_id, alive(now)))).first()
+        return None if row is None else _session(row)
+
+    @verb
+    async def of_user(self, user_id: str, now: datetime) -> list[Session]:
+        """See `ports.Sessions.of_user`."""
+        statement = (
+            select(sessions).where(sessions.c.user_id == user_id, alive(now)).order_by(sessions.c.used_at.desc())
+        )
+        async with self._db.read() as connection:
+            return [_session(row) for row in await connection.execute(statement)]
+
+    @verb
+    async def close(self, session_id: str, user_id: str | None, now: datetime) -> tuple[Revoked, ...]:
+        """See `ports.Sessions.close`."""
+        mine = sessions.c.id == session_id
+        if user_id is not None:
+            mine = and_(mine, sessions.c.user_id == user_id)
+        async with self._db.write() as connection:
+            return await end(connection, mine, now)
+
+    @verb
+    async def close_all(self, user_id: str, now: datetime) -> tuple[Revoked, ...]:
+        """See `ports.Sessions.close_all`."""
+        async with self._db.write() as connection:
+            return await end(connection, sessions.c.user_id == user_id, now)
+
+    @verb
+    async def prune(self, now: datetime, limit: int) -> int:
+        """See `ports.Sessions.prune`. A dead session is kept until its revocation has done its work."""
+        dead = (
+            select(sessions.c.id)
+            .where((sessions.c.idle_expires_at <= now - LEEWAY) | (sessions.c.closed_at <= now - LEEWAY))
+            .limit(limit)
+        )
+        async with self._db.write() as connection:
+            return (await connection.execute(delete(sessions).where(sessions.c.id.in_(dead)))).rowcount
+
+
+def alive(now: datetime) -> Any:
+    """The condition for a session that may still be refreshed: open, and within its idle and absolute lifetimes."""
+    return and_(sessions.c.closed_at.is_(None), sessions.c.idle_expires_at > now, sessions.c.expires_at > now)
+
+
+async def end(connection: AsyncConnection, which: Any, now: datetime) -> tuple[Revoked, ...]:
+    """Close the open sessions that match and revoke their access tokens, within the caller's transaction."""
+    statement = (
+        update(sessions)
+        .where(which, sessions.c.closed_at.is_(None))
+        .values(closed_at=now)
+        .returning(sessions.c.id, sessions.c.access_expires_at)
+    )
+    return await revoke(connection, [_all_of(row) for row in await connection.execute(statement)])
+
+
+async def revoke(connection: AsyncConnection, revoked: Iterable[Revoked]) -> tuple[Revoked, ...]:
+    """Write revocations to the feed, within the caller's transaction."""
+    listed = tuple(revoked)
+    if listed:
+        rows = [{"session_id": r.session_id, "generation": r.generation, "expires_at": r.expires_at} for r in listed]
+        await connection.execute(insert(feed), rows)
+    return listed
+
+
+def until(access_expires_at: datetime) -> float:
+    """How long a revocation is kept: past the last access token that it covers, for every worker's clock."""
+    return (access_expires_at + LEEWAY).timestamp()
+
+
+def _all_of(row: Row[Any]) -> Revoked:
+    return Revoked(row.id, MAX_GENERATION, until(row.access_expires_at))
+
+
+def _turn(presented: int, now: datetime, grace: timedelta, idle: timedelta, access_ttl: timedelta) -> Any:
+    """The one statement that answers every row of the refresh table. SET reads the row as it was before."""
+    current, turned_at = sessions.c.generation, sessions.c.turned_at
+    moves = literal(presented) >= current
+    repeats = and_(literal(presented) == current - 1, turned_at > now - grace)
+    at = literal(now, UtcDateTime())
+    return (
+        update(sessions)
+        .where(alive(now))
+        .values(
+            generation=case((moves, literal(presented + 1)), else_=current),
+            turned_at=case((moves, at), else_=turned_at),
+            answer=case(
+                (literal(presented) == current, literal(TURNED)),
+                (literal(presented) > current, literal(REWOUND)),
+                (repeats, literal(REPEATED)),
+                else_=literal(REUSED),
+            ),
+            closed_at=case((moves | repeats, literal(None, UtcDateTime())), else_=at),
+            used_at=at,
+            idle_expires_at=_least(literal(now + idle, UtcDateTime()), sessions.c.expires_at),
+            access_expires_at=_least(literal(now + access_ttl, UtcDateTime()), sessions.c.expires_at),
+        )
+        .returning(sessions)
+    )
+
+
+def _least(one: Any, other: Any) -> Any:
+    return case((one < other, one), else_=other)
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(
+        id=row.id,
+        user_id=row.user_id,
+        generation=row.generation,
+        scopes=frozenset(row.scopes.split()),
+        follows_user=row.follows_user,
+        methods=frozenset(row.methods.split()),
+        auth_time=row.auth_time,
+        client_id=row.client_id,
+        created_at=row.created_at,
+        used_at=row.used_at,
+        idle_expires_at=row.idle_expires_at,
+        expires_at=row.expires_at,
+        access_expires_at=row.access_expires_at,
+        user_agent=row.user_agent,
+        ip=row.ip,
+    )
+
+

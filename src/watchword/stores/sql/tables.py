@@ -1,0 +1,126 @@
+"""The tables. They never depend on options; `migrations/` makes them."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+SCHEMA_VERSION = "0001"
+"""The newest migration: what this code reads and writes."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ix": "%(table_name)s_%(column_0_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant in UTC; SQLite keeps it as text that sorts by time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+ID = String(64)
+BIG_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers only an INTEGER PRIMARY KEY by itself."""
+
+users = Table(
+    "watchword_users",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("email", String(254), nullable=False, unique=True),
+    Column("username", String(64), unique=True),
+    Column("password_hash", Text),
+    Column("scopes", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+
+sessions = Table(
+    "watchword_sessions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("user_id", ID, ForeignKey("watchword_users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("r_hash", LargeBinary(32), nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("answer", SmallInteger, nullable=False),
+    Column("turned_at", UtcDateTime, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("follows_user", Boolean, nullable=False),
+    Column("methods", Text, nullable=False),
+    Column("auth_time", UtcDateTime, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime, nullable=False),
+    Column("idle_expires_at", UtcDateTime, nullable=False, index=True),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("access_expires_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("user_agent", Text),
+    Column("ip", String(64)),
+)
+Index("watchword_sessions_closed_at_idx", sessions.c.closed_at)
+
+feed = Table(
+    "watchword_feed",
+    metadata,
+    Column("position", BIG_SERIAL, primary_key=True, autoincrement=True),
+    Column("session_id", ID, index=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("expires_at", Float(53), nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+"""Revocations in the order of their commits; a row without a session says that the signing keys changed."""
+
+keys = Table(
+    "watchword_keys",
+    metadata,
+    Column("generation", BigInteger, primary_key=True, autoincrement=False),
+    Column("kid", String(64), nullable=False, unique=True),
+    Column("alg", String(16), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("signs_from", UtcDateTime, nullable=False),
+    Column("retired_at", UtcDateTime),
+)
+
+facts = Table(
+    "watchword_facts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""What is true once for the whole database: the check value of its master key."""

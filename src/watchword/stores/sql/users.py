@@ -1,0 +1,151 @@
+"""`ports.Users` on SQL. What ends sessions does so in the transaction that changes the user."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from watchword.core import emails, scopes
+from watchword.core.models import Credentials, Revoked, User
+from watchword.ports import Added, Ending, NewUser
+from watchword.stores.sql.engine import Database, verb
+from watchword.stores.sql.sessions import alive, end, revoke, until
+from watchword.stores.sql.tables import sessions, users
+
+
+class SqlUsers:
+    """Users in a SQL database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    @verb
+    async def add(self, user: NewUser) -> Added:
+        """See `ports.Users.add`. The unique indexes decide; which one refused is read in the same transaction."""
+        row = {
+            "id": user.id,
+            "email": emails.accept_email(user.email),
+            "username": None if user.username is None else emails.accept_username(user.username),
+            "password_hash": user.password_hash,
+            "scopes": scopes.text(user.scopes),
+            "epoch": 0,
+            "created_at": user.created_at,
+            "disabled_at": None,
+        }
+        dialect = sqlite if self._db.is_sqlite else postgresql
+        statement = dialect.insert(users).values(row).on_conflict_do_nothing().returning(users.c.id)
+        async with self._db.write() as connection:
+            if (await connection.execute(statement)).first() is not None:
+                return Added.ADDED
+            named = select(users.c.id).where(users.c.username == row["username"])
+            taken = row["username"] is not None and (await connection.execute(named)).first() is not None
+        return Added.USERNAME_TAKEN if taken else Added.EMAIL_TAKEN
+
+    @verb
+    async def find(self, identifier: str) -> Credentials | None:
+        """See `ports.Users.find`."""
+        if "@" in emails.fold(identifier[: emails.MAX_EMAIL + 1]):
+            column, value = users.c.email, emails.canonical_email(identifier)
+        else:
+            column, value = users.c.username, emails.canonical_username(identifier)
+        return None if value is None else await self._one(column == value)
+
+    @verb
+    async def get(self, user_id: str) -> Credentials | None:
+        """See `ports.Users.get`."""
+        return await self._one(users.c.id == user_id)
+
+    @verb
+    async def page(self, after: str, limit: int) -> list[User]:
+        """See `ports.Users.page`."""
+        statement = select(users).where(users.c.email > after).order_by(users.c.email).limit(limit)
+        async with self._db.read() as connection:
+            return [_user(row) for row in await connection.execute(statement)]
+
+    @verb
+    async def set_password(
+        self,
+        user_id: str,
+        new_hash: str,
+        now: datetime,
+        *,
+        ending: Ending,
+        keep: str | None = None,
+        replacing: str | None = None,
+    ) -> tuple[Revoked, ...] | None:
+        """See `ports.Users.set_password`."""
+        change: dict[str, Any] = {"password_hash": new_hash}
+        if ending is not Ending.NONE:
+            change["epoch"] = users.c.epoch + 1
+        which = users.c.id == user_id
+        if replacing is not None:
+            which = which & (users.c.password_hash == replacing)
+        async with self._db.write() as connection:
+            if not await _change(connection, which, change):
+                return None
+            if ending is Ending.NONE:
+                return ()
+            ended = sessions.c.user_id == user_id
+            if ending is Ending.OTHERS:
+                ended = ended & (sessions.c.id != keep)
+            return await end(connection, ended, now)
+
+    @verb
+    async def set_scopes(self, user_id: str, granted: frozenset[str], now: datetime) -> tuple[Revoked, ...] | None:
+        """See `ports.Users.set_scopes`. The sessions' rows are locked, so a refresh waits, and then reads the new scopes."""
+        async with self._db.write() as connection:
+            if not await _change(connection, users.c.id == user_id, {"scopes": scopes.text(granted)}):
+                return None
+            lock = select(sessions).where(sessions.c.user_id == user_id, alive(now)).with_for_update()
+            revoked = []
+            for row in (await connection.execute(lock)).all():
+                old = frozenset(row.scopes.split())
+                new = granted if row.follows_user else old & granted
+                if new != old:
+                    change = update(sessions).where(sessions.c.id == row.id).values(scopes=scopes.text(new))
+                    await connection.execute(change)
+                    revoked.append(Revoked(row.id, row.generation, until(row.access_expires_at)))
+            return await revoke(connection, revoked)
+
+    @verb
+    async def set_disabled(self, user_id: str, disabled: bool, now: datetime) -> tuple[Revoked, ...] | None:
+        """See `ports.Users.set_disabled`."""
+        change: dict[str, Any] = {"disabled_at": now if disabled else None, "epoch": users.c.epoch + 1}
+        async with self._db.write() as connection:
+            if not await _change(connection, users.c.id == user_id, change):
+                return None
+            return await end(connection, sessions.c.user_id == user_id, now)
+
+    @verb
+    async def remove(self, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
+        """See `ports.Users.remove`. The epoch rises first, so that a session which is being opened waits for the end."""
+        async with self._db.write() as connection:
+            if not await _change(connection, users.c.id == user_id, {"epoch": users.c.epoch + 1}):
+                return None
+            revoked = await end(connection, sessions.c.user_id == user_id, now)
+            await connection.execute(delete(users).where(users.c.id == user_id))
+            return revoked
+
+    async def _one(self, which: Any) -> Credentials | None:
+        async with self._db.read() as connection:
+            row = (await connection.execute(select(users).where(which))).first()
+        return None if row is None else Credentials(_user(row), row.password_hash)
+
+
+async def _change(connection: AsyncConnection, which: Any, change: dict[str, Any]) -> bool:
+    statement = update(users).where(which).values(change).returning(users.c.id)
+    return (await connection.execute(statement)).first() is not None
+
+
+def _user(row: Row[Any]) -> User:
+    return User(
+        id=row.id,
+        email=row.email,
+        username=row.username,
+        scopes=frozenset(row.scopes.split()),
+        created_at=row.created_at,
+        disabled_at=row.disabled_at,
+        epoch=row.epoch,
+    )
