@@ -1,0 +1,483 @@
+"""The definition of correct for adapters of `watchword.ports`, races included.
+
+A suite is a class of pytest tests. Subclass it where your tests are, and give it a fixture `stores`: an object with the
+adapters under test as `users`, `sessions`, `keys` and `revocations` (those that the suite names), on an empty store:
+
+    class TestMyUsers(contracts.UsersContract):
+        @pytest.fixture
+        async def stores(self): ...
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from watchword.core import opaque
+from watchword.core.keys import KeyRecord
+from watchword.core.models import Client, Revoked, Session, User
+from watchword.core.opaque import Presented
+from watchword.core.policy import LEEWAY
+from watchword.ports import (
+    Added,
+    Change,
+    Ending,
+    Keys,
+    KeysChanged,
+    NewUser,
+    Revocations,
+    Sessions,
+    Turn,
+    Turned,
+    Users,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+R = bytes(range(32))
+GRACE = timedelta(seconds=30)
+IDLE = timedelta(days=14)
+ABSOLUTE = timedelta(days=90)
+ACCESS = timedelta(minutes=10)
+SECOND = timedelta(seconds=1)
+RACERS = 64
+
+
+class Stores(Protocol):
+    """What the fixture `stores` gives."""
+
+    users: Users
+    sessions: Sessions
+    keys: Keys
+    revocations: Revocations
+
+
+def new_user(name: str = "ada", **changes: Any) -> NewUser:
+    """An account to add."""
+    base = NewUser(f"id-{name}", f"{name}@example.com", name, f"hash-{name}", frozenset({"read", "write"}), NOW)
+    return replace(base, **changes)
+
+
+async def user(stores: Stores, name: str = "ada", **changes: Any) -> User:
+    """An account that was added."""
+    made = new_user(name, **changes)
+    assert await stores.users.add(made) is Added.ADDED
+    found = await stores.users.get(made.id)
+    assert found is not None
+    return found.user
+
+
+def a_session(owner: User, number: int = 1, now: datetime = NOW, **changes: Any) -> Session:
+    """A session that is about to be opened."""
+    client = Client("agent", "127.0.0.1")
+    base = Session(
+        id=opaque.identifier(number.to_bytes(16)),
+        user_id=owner.id,
+        generation=0,
+        scopes=owner.scopes,
+        follows_user=True,
+        methods=frozenset({"pwd"}),
+        auth_time=now,
+        client_id="first-party",
+        created_at=now,
+        used_at=now,
+        idle_expires_at=now + IDLE,
+        expires_at=now + ABSOLUTE,
+        access_expires_at=now + ACCESS,
+        user_agent=client.user_agent,
+        ip=client.ip,
+    )
+    return replace(base, **changes)
+
+
+async def opened(stores: Stores, owner: User, number: int = 1, **changes: Any) -> Session:
+    """A session that was opened."""
+    session = a_session(owner, number, **changes)
+    assert await stores.sessions.open(session, opaque.fingerprint(R), owner)
+    return session
+
+
+async def turn(stores: Stores, session: Session, generation: int, after: float = 0, r: bytes = R) -> Turned:
+    """Present a generation, some seconds after NOW."""
+    presented = Presented(session.id, generation, r)
+    now = NOW + timedelta(seconds=after)
+    return await stores.sessions.turn(presented, now, grace=GRACE, idle=IDLE, access_ttl=ACCESS)
+
+
+class UsersContract:
+    """`ports.Users`."""
+
+    async def test_a_user_is_found_by_address_username_and_id(self, stores: Stores) -> None:
+        ada = await user(stores)
+        for identifier in ("ada@example.com", "ADA@Example.COM", " ada@example.com ", "ada", "Ada"):
+            found = await stores.users.find(identifier)
+            assert found is not None, identifier
+            assert found.user == ada
+            assert found.password_hash == "hash-ada"
+
+    async def test_what_cannot_be_an_address_or_username_is_not_found(self, stores: Stores) -> None:
+        await user(stores)
+        for odd in ("", "@", "a\x00da", "\ud800", "x" * 5000, "' OR 1=1 --", "%", "ada@example.com\x00"):
+            assert await stores.users.find(odd) is None
+
+    async def test_full_width_and_case_twins_are_one_account(self, stores: Stores) -> None:
+        await user(stores)
+        twin = new_user("twin", email="ＡＤＡ@example.com")
+        assert await stores.users.add(twin) is Added.EMAIL_TAKEN
+
+    async def test_a_taken_username_is_said_before_a_taken_address(self, stores: Stores) -> None:
+        await user(stores)
+        assert await stores.users.add(new_user("ada", id="other")) is Added.USERNAME_TAKEN
+        assert await stores.users.add(new_user("eve", username="ADA")) is Added.USERNAME_TAKEN
+        assert await stores.users.add(new_user("eve", email="ada@example.com")) is Added.EMAIL_TAKEN
+
+    async def test_exactly_one_of_many_parallel_registrations_wins(self, stores: Stores) -> None:
+        many = [new_user("ada", id=f"id-{n}", username=None) for n in range(RACERS)]
+        answers = await asyncio.gather(*(stores.users.add(one) for one in many))
+        assert answers.count(Added.ADDED) == 1
+        assert answers.count(Added.EMAIL_TAKEN) == RACERS - 1
+
+    async def test_users_are_listed_page_by_page_in_the_order_of_their_addresses(self, stores: Stores) -> None:
+        for name in ("carol", "ada", "bob"):
+            await user(stores, name)
+        first = await stores.users.page("", 2)
+        assert [one.email for one in first] == ["ada@example.com", "bob@example.com"]
+        assert [one.email for one in await stores.users.page(first[-1].email, 2)] == ["carol@example.com"]
+
+    async def test_a_rehash_ends_nothing(self, stores: Stores) -> None:
+        ada = await user(stores)
+        session = await opened(stores, ada)
+        assert await stores.users.set_password(ada.id, "new", NOW, ending=Ending.NONE, replacing="hash-ada") == ()
+        found = await stores.users.get(ada.id)
+        assert found is not None
+        assert (found.password_hash, found.user.epoch) == ("new", ada.epoch)
+        assert await stores.sessions.get(session.id, NOW) is not None
+
+    async def test_a_new_password_raises_the_epoch_and_ends_the_other_sessions(self, stores: Stores) -> None:
+        ada = await user(stores)
+        mine, other = await opened(stores, ada, 1), await opened(stores, ada, 2)
+        revoked = await stores.users.set_password(ada.id, "new", NOW, ending=Ending.OTHERS, keep=mine.id)
+        assert revoked is not None
+        assert [one.session_id for one in revoked] == [other.id]
+        assert [one.id for one in await stores.sessions.of_user(ada.id, NOW)] == [mine.id]
+        assert not await stores.sessions.open(a_session(ada, 3), b"", ada)
+
+    async def test_exactly_one_of_many_replaces_a_hash(self, stores: Stores) -> None:
+        ada = await user(stores)
+        answers = await asyncio.gather(
+            *(
+                stores.users.set_password(ada.id, f"new-{n}", NOW, ending=Ending.ALL, replacing="hash-ada")
+                for n in range(RACERS)
+            )
+        )
+        assert sum(answer is not None for answer in answers) == 1
+
+    async def test_disabling_ends_every_session_and_enabling_revives_none(self, stores: Stores) -> None:
+        ada, bob = await user(stores), await user(stores, "bob")
+        await opened(stores, ada, 1)
+        await opened(stores, ada, 2)
+        spared = await opened(stores, bob, 3)
+        revoked = await stores.users.set_disabled(ada.id, True, NOW)
+        assert revoked is not None
+        assert len(revoked) == 2
+        found = await stores.users.get(ada.id)
+        assert found is not None
+        assert found.user.disabled
+        assert await stores.users.set_disabled(ada.id, False, NOW) == ()
+        assert await stores.sessions.of_user(ada.id, NOW) == []
+        assert await stores.sessions.get(spared.id, NOW) is not None
+
+    async def test_a_deleted_user_is_gone_with_all_sessions(self, stores: Stores) -> None:
+        ada = await user(stores)
+        session = await opened(stores, ada)
+        revoked = await stores.users.remove(ada.id, NOW)
+        assert revoked is not None
+        assert [one.session_id for one in revoked] == [session.id]
+        assert await stores.users.get(ada.id) is None
+        assert (await turn(stores, session, 0)).answer is Turn.UNKNOWN
+
+    async def test_acts_on_nobody_say_so(self, stores: Stores) -> None:
+        assert await stores.users.set_password("nobody", "x", NOW, ending=Ending.ALL) is None
+        assert await stores.users.set_scopes("nobody", frozenset(), NOW) is None
+        assert await stores.users.set_disabled("nobody", True, NOW) is None
+        assert await stores.users.remove("nobody", NOW) is None
+
+    async def test_changed_scopes_reach_the_live_sessions_and_revoke_their_present_tokens(self, stores: Stores) -> None:
+        ada = await user(stores)
+        following = await opened(stores, ada, 1)
+        narrow = await opened(stores, ada, 2, follows_user=False, scopes=frozenset({"read"}))
+        await turn(stores, following, 0)
+        granted = frozenset({"write", "admin"})
+        revoked = await stores.users.set_scopes(ada.id, granted, NOW)
+        assert revoked is not None
+        assert {(one.session_id, one.generation) for one in revoked} == {(following.id, 1), (narrow.id, 0)}
+        live = {one.id: one.scopes for one in await stores.sessions.of_user(ada.id, NOW)}
+        assert live == {following.id: granted, narrow.id: frozenset()}
+
+    async def test_scopes_that_change_nothing_for_a_session_revoke_nothing(self, stores: Stores) -> None:
+        ada = await user(stores)
+        await opened(stores, ada, 1, follows_user=False, scopes=frozenset({"read"}))
+        assert await stores.users.set_scopes(ada.id, frozenset({"read", "admin"}), NOW) == ()
+
+    async def test_a_refresh_beside_a_change_of_scopes_never_keeps_the_old_ones(self, stores: Stores) -> None:
+        """Either the refresh already has the new scopes, or its generation is among those that are revoked."""
+        ada = await user(stores)
+        sessions = [await opened(stores, ada, n) for n in range(1, 9)]
+        *turns, revoked = await asyncio.gather(
+            *(turn(stores, session, 0) for session in sessions),
+            stores.users.set_scopes(ada.id, frozenset({"read"}), NOW),
+        )
+        assert revoked is not None
+        dead = {one.session_id: one.generation for one in revoked}
+        for answer in turns:
+            assert isinstance(answer, Turned)
+            assert answer.session is not None
+            stale = "write" in answer.session.scopes
+            assert not stale or dead[answer.session.id] >= answer.session.generation
+
+
+class SessionsContract:
+    """`ports.Sessions`: among the rest, each row of the refresh table."""
+
+    async def test_a_session_opens_for_a_user_as_proven(self, stores: Stores) -> None:
+        ada = await user(stores)
+        session = await opened(stores, ada)
+        assert await stores.sessions.get(session.id, NOW) == session
+        assert await stores.sessions.of_user(ada.id, NOW) == [session]
+
+    async def test_no_session_opens_after_disable_delete_or_a_change_of_password(self, stores: Stores) -> None:
+        """The epoch: what the proof read must still hold when the session is inserted."""
+        acts = {
+            "disable": lambda one: stores.users.set_disabled(one.id, True, NOW),
+            "disable-enable": lambda one: _twice(stores, one),
+            "delete": lambda one: stores.users.remove(one.id, NOW),
+            "password": lambda one: stores.users.set_password(one.id, "new", NOW, ending=Ending.ALL),
+            "scopes": lambda one: stores.users.set_scopes(one.id, frozenset(), NOW),
+        }
+        for number, (name, act) in enumerate(acts.items(), 1):
+            proven = await user(stores, name)
+            await act(proven)
+            assert not await stores.sessions.open(a_session(proven, number), b"", proven), name
+            assert await stores.sessions.of_user(proven.id, NOW) == []
+
+    async def test_a_disable_beside_a_login_leaves_no_live_session(self, stores: Stores) -> None:
+        for round_ in range(10):
+            ada = await user(stores, f"ada{round_}")
+            sessions = [a_session(ada, round_ * 100 + n) for n in range(1, 5)]
+            await asyncio.gather(
+                *(stores.sessions.open(session, b"", ada) for session in sessions),
+                stores.users.set_disabled(ada.id, True, NOW),
+            )
+            assert await stores.sessions.of_user(ada.id, NOW) == []
+
+    async def test_the_current_generation_turns(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        turned = await turn(stores, session, 0, after=60)
+        assert turned.answer is Turn.TURNED
+        assert turned.session is not None
+        assert turned.session.generation == 1
+        assert turned.session.used_at == NOW + timedelta(seconds=60)
+        assert turned.session.idle_expires_at == NOW + timedelta(seconds=60) + IDLE
+        assert turned.session.access_expires_at == NOW + timedelta(seconds=60) + ACCESS
+
+    async def test_the_generation_before_gets_the_same_successor_within_the_grace(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        await turn(stores, session, 0)
+        for after in (0, 1, 29.999):
+            repeated = await turn(stores, session, 0, after=after)
+            assert repeated.answer is Turn.REPEATED
+            assert repeated.session is not None
+            assert repeated.session.generation == 1
+
+    async def test_a_repeat_does_not_prolong_the_grace(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        await turn(stores, session, 0)
+        await turn(stores, session, 0, after=29)
+        assert (await turn(stores, session, 0, after=31)).answer is Turn.REUSED
+
+    async def test_the_generation_before_after_the_grace_closes_the_session(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        await turn(stores, session, 0)
+        reused = await turn(stores, session, 0, after=30)
+        assert reused.answer is Turn.REUSED
+        assert reused.session is None
+        assert [one.session_id for one in reused.revoked] == [session.id]
+        assert (await turn(stores, session, 1, after=30)).answer is Turn.UNKNOWN
+
+    async def test_any_older_generation_closes_the_session_even_at_once(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        await turn(stores, session, 0)
+        await turn(stores, session, 1)
+        assert (await turn(stores, session, 0)).answer is Turn.REUSED
+        assert await stores.sessions.get(session.id, NOW) is None
+        assert await stores.revocations.ask(session.id, 10_000)
+
+    async def test_a_newer_generation_moves_the_session_forward(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        rewound = await turn(stores, session, 7)
+        assert rewound.answer is Turn.REWOUND
+        assert rewound.session is not None
+        assert rewound.session.generation == 8
+        assert (await turn(stores, session, 8)).answer is Turn.TURNED
+
+    async def test_another_secret_changes_nothing(self, stores: Stores) -> None:
+        """Knowing a session id (and even the mac key) is not enough to turn or to close a session."""
+        session = await opened(stores, await user(stores))
+        for generation in (0, 1, 5):
+            assert (await turn(stores, session, generation, r=bytes(32))).answer is Turn.UNKNOWN
+        assert (await turn(stores, session, 0)).answer is Turn.TURNED
+
+    async def test_a_clock_that_runs_back_counts_as_no_time_at_all(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        await turn(stores, session, 0, after=3600)
+        assert (await turn(stores, session, 0, after=0)).answer is Turn.REPEATED
+
+    async def test_order_does_not_rest_on_time(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        for generation in range(20):
+            assert (await turn(stores, session, generation)).answer is Turn.TURNED
+        assert (await turn(stores, session, 18)).answer is Turn.REUSED
+
+    async def test_exactly_one_of_many_turns_and_the_others_get_its_successor(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        for generation in range(3):
+            answers = await asyncio.gather(*(turn(stores, session, generation) for _ in range(RACERS)))
+            kinds = [answer.answer for answer in answers]
+            assert kinds.count(Turn.TURNED) == 1
+            assert kinds.count(Turn.REPEATED) == RACERS - 1
+            assert {answer.session.generation for answer in answers if answer.session} == {generation + 1}
+
+    async def test_the_idle_and_absolute_lifetimes_end_a_session(self, stores: Stores) -> None:
+        ada = await user(stores)
+        idle, old = await opened(stores, ada, 1), await opened(stores, ada, 2)
+        assert (await turn(stores, idle, 0, after=IDLE.total_seconds())).answer is Turn.UNKNOWN
+        generation, days = 0, timedelta(0)
+        while (days := days + timedelta(days=13)) < ABSOLUTE:
+            turned = await turn(stores, old, generation, after=days.total_seconds())
+            assert turned.session is not None
+            assert turned.session.idle_expires_at <= turned.session.expires_at == NOW + ABSOLUTE
+            generation += 1
+        assert (await turn(stores, old, generation, after=ABSOLUTE.total_seconds())).answer is Turn.UNKNOWN
+
+    async def test_closing_revokes_every_access_token_of_the_session(self, stores: Stores) -> None:
+        ada = await user(stores)
+        session, other = await opened(stores, ada, 1), await opened(stores, ada, 2)
+        (revoked,) = await stores.sessions.close(session.id, None, NOW)
+        assert revoked == Revoked(session.id, opaque.MAX_GENERATION, (NOW + ACCESS + LEEWAY).timestamp())
+        assert await stores.sessions.close(session.id, None, NOW) == ()
+        assert await stores.revocations.ask(session.id, 5)
+        assert not await stores.revocations.ask(other.id, 0)
+
+    async def test_nobody_closes_the_session_of_another(self, stores: Stores) -> None:
+        ada, eve = await user(stores), await user(stores, "eve")
+        session = await opened(stores, ada)
+        assert await stores.sessions.close(session.id, eve.id, NOW) == ()
+        assert await stores.sessions.get(session.id, NOW) is not None
+
+    async def test_closing_all_ends_the_sessions_of_one_user(self, stores: Stores) -> None:
+        ada, eve = await user(stores), await user(stores, "eve")
+        await opened(stores, ada, 1)
+        await opened(stores, ada, 2)
+        spared = await opened(stores, eve, 3)
+        assert len(await stores.sessions.close_all(ada.id, NOW)) == 2
+        assert await stores.sessions.of_user(ada.id, NOW) == []
+        assert await stores.sessions.get(spared.id, NOW) is not None
+
+    async def test_the_last_used_session_is_listed_first(self, stores: Stores) -> None:
+        ada = await user(stores)
+        first, second = await opened(stores, ada, 1), await opened(stores, ada, 2)
+        await turn(stores, first, 0, after=10)
+        listed = await stores.sessions.of_user(ada.id, NOW + SECOND)
+        assert [one.id for one in listed] == [first.id, second.id]
+
+    async def test_only_dead_sessions_are_pruned_in_batches(self, stores: Stores) -> None:
+        ada = await user(stores)
+        for number in range(1, 6):
+            await opened(stores, ada, number)
+        alive = await opened(stores, ada, 9, idle_expires_at=NOW + ABSOLUTE)
+        later = NOW + IDLE + LEEWAY
+        assert await stores.sessions.prune(NOW, 100) == 0
+        assert [await stores.sessions.prune(later, 3) for _ in range(3)] == [3, 2, 0]
+        assert await stores.sessions.get(alive.id, later) is not None
+
+
+class KeysContract:
+    """`ports.Keys`."""
+
+    async def test_exactly_one_of_many_makers_publishes_a_generation(self, stores: Stores) -> None:
+        drafts = [KeyRecord(1, f"kid-{n}", "ES256", b"sealed", NOW, NOW) for n in range(RACERS)]
+        answers = await asyncio.gather(*(stores.keys.add(draft) for draft in drafts))
+        assert answers.count(True) == 1
+        assert await stores.keys.load() == [drafts[answers.index(True)]]
+
+    async def test_keys_are_loaded_oldest_first(self, stores: Stores) -> None:
+        for generation in (2, 1, 3):
+            assert await stores.keys.add(KeyRecord(generation, f"kid-{generation}", "ES256", b"s", NOW, NOW))
+        assert [record.generation for record in await stores.keys.load()] == [1, 2, 3]
+        await stores.keys.remove([1, 2])
+        assert [record.generation for record in await stores.keys.load()] == [3]
+
+    async def test_a_key_is_retired_once(self, stores: Stores) -> None:
+        await stores.keys.add(KeyRecord(1, "kid", "ES256", b"s", NOW, NOW))
+        assert await stores.keys.retire(1, NOW + SECOND)
+        assert not await stores.keys.retire(1, NOW + 2 * SECOND)
+        assert [record.retired_at for record in await stores.keys.load()] == [NOW + SECOND]
+
+    async def test_the_first_master_key_is_recognised_by_everybody(self, stores: Stores) -> None:
+        answers = await asyncio.gather(*(stores.keys.recognise(f"check-{n}") for n in range(RACERS)))
+        assert len(set(answers)) == 1
+        assert await stores.keys.recognise("another") == answers[0]
+
+
+class RevocationsContract:
+    """`ports.Revocations`."""
+
+    async def test_what_was_revoked_before_the_start_is_known_after_it(self, stores: Stores) -> None:
+        session = await opened(stores, await user(stores))
+        await stores.sessions.close(session.id, None, NOW)
+        await stores.revocations.start()
+        try:
+            known = stores.revocations.covers(session.id, 0)
+            assert known or not stores.revocations.fresh(), "a feed that calls itself fresh knows everything"
+            assert await stores.revocations.ask(session.id, 0)
+        finally:
+            await stores.revocations.stop()
+
+    async def test_what_this_worker_committed_is_heeded_at_once(self, stores: Stores) -> None:
+        changes: list[Change] = []
+        stop = stores.revocations.watch(changes.append)
+        stores.revocations.apply([Revoked("s", 3, NOW.timestamp())])
+        stores.revocations.apply([Revoked("s", 2, NOW.timestamp())])
+        assert stores.revocations.covers("s", 3)
+        assert not stores.revocations.covers("s", 4)
+        assert not stores.revocations.covers("t", 0)
+        assert changes == [Revoked("s", 3, NOW.timestamp())]
+        stop()
+        stores.revocations.apply([Revoked("t", 1, NOW.timestamp())])
+        assert len(changes) == 1
+
+    async def test_a_stopped_feed_is_not_fresh(self, stores: Stores) -> None:
+        await stores.revocations.start()
+        await stores.revocations.stop()
+        assert not stores.revocations.fresh()
+
+    async def test_only_what_no_token_can_meet_any_more_is_pruned(self, stores: Stores) -> None:
+        ada = await user(stores)
+        for number in (1, 2, 3):
+            session = await opened(stores, ada, number, access_expires_at=NOW + number * ACCESS)
+            await stores.sessions.close(session.id, None, NOW)
+        assert await stores.revocations.prune(NOW + ACCESS) == 0
+        assert await stores.revocations.prune(NOW + ACCESS + LEEWAY) == 1
+        assert await stores.revocations.ask(opaque.identifier((2).to_bytes(16)), 0)
+
+    async def test_published_and_retired_keys_are_told_by_the_feed(self, stores: Stores) -> None:
+        await stores.keys.add(KeyRecord(1, "kid", "ES256", b"s", NOW, NOW))
+        changes: list[Change] = []
+        stores.revocations.watch(changes.append)
+        await stores.revocations.start()
+        await stores.revocations.stop()
+        assert changes in ([], [KeysChanged()])
+
+
+async def _twice(stores: Stores, one: User) -> None:
+    await stores.users.set_disabled(one.id, True, NOW)
+    await stores.users.set_disabled(one.id, False, NOW)

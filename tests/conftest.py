@@ -1,0 +1,80 @@
+"""What every test may ask for."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import databases, keeper, servers
+
+HOME = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the first process hold the home of the servers; workers are told where it is."""
+    told = getattr(config, "workerinput", None)
+    if told is not None:
+        config.stash[HOME] = told["home"]
+        return
+    home = keeper.Home()
+    config.add_cleanup(home.close)
+    config.stash[HOME] = str(home.path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["home"] = node.config.stash[HOME]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(pytestconfig: pytest.Config) -> servers.PostgresServer:
+    """The session's PostgreSQL."""
+    return servers.postgres(Path(pytestconfig.stash[HOME]))
+
+
+@pytest.fixture
+def postgres_url(postgres_server: servers.PostgresServer) -> Iterator[str]:
+    """The URL of an empty database, for this test alone."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file."""
+    return databases.sqlite_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: servers.PostgresServer) -> Iterator[str]:
+    """A migrated PostgreSQL database to clone."""
+    url = postgres_server.create_database()
+    asyncio.run(databases.migrated(url))
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(params=databases.KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated, empty database: each test runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        yield databases.copy(request.getfixturevalue("sqlite_template"), tmp_path)
+        return
+    server: servers.PostgresServer = request.getfixturevalue("postgres_server")
+    template: str = request.getfixturevalue("postgres_template")
+    url = server.create_database(template.rsplit("/", 1)[1])
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated, empty SQLite database."""
+    return databases.copy(sqlite_template, tmp_path)

@@ -1,0 +1,43 @@
+"""The contracts, on a real SQLite and a real PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+
+import pytest
+
+from watchword.core.policy import Policy
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.keys import SqlKeys
+from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.sessions import SqlSessions
+from watchword.stores.sql.users import SqlUsers
+from watchword.testing import FrozenClock
+from watchword.testing.contracts import KeysContract, RevocationsContract, SessionsContract, UsersContract
+
+
+@pytest.fixture
+async def stores(database_url: str) -> AsyncIterator[SimpleNamespace]:
+    db = Database(database_url)
+    db.settle(here=True)
+    revocations = SqlRevocations(db, FrozenClock(), Policy())
+    yield SimpleNamespace(
+        users=SqlUsers(db), sessions=SqlSessions(db), keys=SqlKeys(db), revocations=revocations
+    )
+    await revocations.stop()
+    await db.close()
+
+
+class TestUsers(UsersContract):
+    pass
+
+
+class TestSessions(SessionsContract):
+    pass
+
+
+class TestKeys(KeysContract):
+    pass
+
+
+class TestRevocations(RevocationsContract):
+    pass
