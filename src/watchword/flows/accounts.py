@@ -1,0 +1,94 @@
+"""What an operator does to accounts. Every act that takes something away ends the tokens concerned, on every worker."""
+
+from collections.abc import Callable, Iterable
+
+from watchword.core import emails, opaque
+from watchword.core.errors import InvalidInput, NotFound
+from watchword.core.events import (
+    Event,
+    PasswordChanged,
+    Registered,
+    ScopesChanged,
+    UserDeleted,
+    UserDisabled,
+    UserEnabled,
+)
+from watchword.core.models import Credentials, Revoked, User
+from watchword.flows import password as passwords
+from watchword.flows.kit import Kit
+from watchword.ports import Added, Ending, NewUser
+
+
+async def add(kit: Kit, email: str, password: str, username: str | None, scopes: frozenset[str]) -> User:
+    """Make an account. Raises InvalidInput (also when address or username is taken) and WeakPassword."""
+    email = emails.accept_email(email)
+    username = None if username is None else emails.accept_username(username)
+    passwords.accept_for(kit, password, email, username)
+    user_id = opaque.identifier(kit.entropy(16))
+    new_hash = await kit.hashing.hash(password)
+    added = await kit.users.add(NewUser(user_id, email, username, new_hash, scopes, kit.clock.now()))
+    if added is not Added.ADDED:
+        field = "email" if added is Added.EMAIL_TAKEN else "username"
+        raise InvalidInput(f"the {field} is taken", fields={field: "This is taken."})
+    kit.announce(Registered(user_id))
+    return (await _get(kit, user_id)).user
+
+
+async def find(kit: Kit, whom: str) -> User:
+    """The account with this address, username or id. Raises NotFound."""
+    found = await kit.users.find(whom) or await kit.users.get(whom)
+    if found is None:
+        raise NotFound("no such user", detail="There is no user with this address, username or id.")
+    return found.user
+
+
+async def grant(kit: Kit, user_id: str, scopes: Iterable[str]) -> frozenset[str]:
+    """Add scopes; what the user may do then. Live sessions get them at their next refresh."""
+    return await _set_scopes(kit, user_id, lambda old: old | frozenset(scopes))
+
+
+async def revoke(kit: Kit, user_id: str, scopes: Iterable[str]) -> frozenset[str]:
+    """Take scopes away; what the user may do then. The access tokens that carry them are dead, the sessions live on."""
+    return await _set_scopes(kit, user_id, lambda old: old - frozenset(scopes))
+
+
+async def disable(kit: Kit, user_id: str) -> None:
+    """Lock the account and end all its sessions. Raises NotFound."""
+    _done(kit, await kit.users.set_disabled(user_id, True, kit.clock.now()), UserDisabled(user_id))
+
+
+async def enable(kit: Kit, user_id: str) -> None:
+    """Unlock the account. Raises NotFound."""
+    _done(kit, await kit.users.set_disabled(user_id, False, kit.clock.now()), UserEnabled(user_id))
+
+
+async def delete(kit: Kit, user_id: str) -> None:
+    """Remove the account with its sessions. Raises NotFound."""
+    _done(kit, await kit.users.remove(user_id, kit.clock.now()), UserDeleted(user_id))
+
+
+async def set_password(kit: Kit, user_id: str, new: str) -> None:
+    """Give the account another password and end all its sessions. Raises NotFound and WeakPassword."""
+    passwords.accept(kit, new, (await _get(kit, user_id)).user)
+    new_hash = await kit.hashing.hash(new)
+    revoked = await kit.users.set_password(user_id, new_hash, kit.clock.now(), ending=Ending.ALL)
+    _done(kit, revoked, PasswordChanged(user_id))
+
+
+async def _set_scopes(kit: Kit, user_id: str, change: Callable[[frozenset[str]], frozenset[str]]) -> frozenset[str]:
+    new = change((await _get(kit, user_id)).user.scopes)
+    _done(kit, await kit.users.set_scopes(user_id, new, kit.clock.now()), ScopesChanged(user_id))
+    return new
+
+
+async def _get(kit: Kit, user_id: str) -> Credentials:
+    found = await kit.users.get(user_id)
+    if found is None:
+        raise NotFound("no such user")
+    return found
+
+
+def _done(kit: Kit, revoked: tuple[Revoked, ...] | None, event: Event) -> None:
+    if revoked is None:
+        raise NotFound("no such user")
+    kit.announce(event, revoked)

@@ -1,0 +1,106 @@
+"""Who makes this request? The one decision behind every door: no query, unless the feed is silent."""
+
+from watchword.core import tokens
+from watchword.core.errors import (
+    AuthError,
+    ExpiredToken,
+    InsufficientScope,
+    InvalidGrant,
+    InvalidToken,
+    MissingToken,
+    StepUpRequired,
+    UnknownKey,
+)
+from watchword.core.models import Principal, User
+from watchword.core.tokens import Access
+from watchword.flows.kit import Kit
+
+
+async def bearer(kit: Kit, token: str) -> Access:
+    """The access that this token gives now. Raises InvalidToken; Unavailable when nobody can say (never a guess)."""
+    access = await genuine(kit, token)
+    try:
+        await still_good(kit, access)
+    except InvalidToken:
+        kit.cache.drop(token)
+        raise
+    return access
+
+
+async def genuine(kit: Kit, token: str) -> Access:
+    """The access that this token gave when it was made: signature, type, issuer, audience, time. Raises InvalidToken."""
+    if kit.keyring.stale:
+        await kit.keyring.reload()
+    access = kit.cache.get(token)
+    if access is not None:
+        return access
+    try:
+        access = tokens.verify(token, kit.keyring.ring, kit.policy, kit.clock.timestamp())
+    except UnknownKey:
+        if not await kit.keyring.look_again():
+            raise
+        access = tokens.verify(token, kit.keyring.ring, kit.policy, kit.clock.timestamp())
+    kit.cache.put(token, access)
+    return access
+
+
+async def still_good(kit: Kit, access: Access) -> None:
+    """Raise InvalidToken when the key has died, the session was revoked, or the token has expired meanwhile."""
+    session_id, generation = access.principal.session_id, access.generation
+    revocations = kit.revocations
+    revoked = revocations.covers(session_id, generation)
+    if not revoked and not revocations.fresh():
+        revoked = await revocations.ask(session_id, generation)
+    timestamp = kit.clock.timestamp()
+    if not kit.keyring.ring.alive(access.kid, timestamp):
+        raise InvalidToken("the key's time is over")
+    if revoked:
+        raise InvalidToken("the session has ended, or its scopes have changed")
+    if access.expires_at <= timestamp:
+        raise ExpiredToken("the token has expired")
+
+
+async def user(kit: Kit, who: Principal) -> User:
+    """The principal's row, read now. Raises InvalidToken when the user is gone or disabled."""
+    found = await kit.users.get(who.user_id)
+    if found is None or found.user.disabled:
+        raise InvalidToken("the user is gone or disabled")
+    return found.user
+
+
+def require(
+    kit: Kit, who: Principal, scopes: frozenset[str], max_age: int | None, methods: frozenset[str]
+) -> None:
+    """Raise InsufficientScope or StepUpRequired unless the principal has all of it. `max_age` is in seconds."""
+    if not scopes <= who.scopes:
+        raise InsufficientScope("the token lacks a scope", needed=scopes)
+    if max_age is not None and kit.clock.timestamp() - who.auth_time > max_age:
+        raise StepUpRequired("the authentication is too old", max_age=max_age)
+    if not methods <= who.methods:
+        raise StepUpRequired("a factor is missing", methods=methods)
+
+
+async def leaving(kit: Kit, access_token: str | None, refresh_token: str | None) -> frozenset[str]:
+    """The sessions that a logout means: the refresh token's, and that of an access token that has not expired.
+
+    Either may belong to a session that has ended already. Raises InvalidToken when neither names one,
+    MissingToken when neither was given.
+    """
+    named: set[str] = set()
+    refusal: AuthError = MissingToken("neither an access token nor a refresh token")
+    if refresh_token is not None:
+        try:
+            named.add(tokens.read_refresh(refresh_token, kit.keyring.ring).session_id)
+        except InvalidGrant as error:
+            refusal = InvalidToken(error.because)
+    if access_token is not None:
+        try:
+            access = await genuine(kit, access_token)
+            if access.expires_at <= kit.clock.timestamp():
+                raise ExpiredToken("an expired access token alone does not end a session")
+            named.add(access.principal.session_id)
+        except InvalidToken as error:
+            refusal = error
+    if not named:
+        raise refusal
+    return frozenset(named)

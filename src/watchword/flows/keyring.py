@@ -1,0 +1,91 @@
+"""This worker's signing keys: made once for the whole deployment, loaded, rotated without a leader."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from watchword.core import jose, keys, opaque, sealing
+from watchword.core.clock import Clock, Entropy
+from watchword.core.errors import ConfigError
+from watchword.core.keys import KeyRecord, KeyRing
+from watchword.core.policy import Policy
+from watchword.ports import Keys
+
+COOL_DOWN = 5.0
+"""Seconds between two looks into the store for a kid that is unknown."""
+
+
+class Keyring:
+    """Holds a `KeyRing` and replaces it as a whole when the records change."""
+
+    def __init__(self, store: Keys, masters: Sequence[bytes], policy: Policy, clock: Clock, entropy: Entropy) -> None:
+        self._store = store
+        self._masters = tuple(masters)
+        self._refresh_keys = tuple(sealing.derive(master, "refresh") for master in masters)
+        self._policy = policy
+        self._clock = clock
+        self._entropy = entropy
+        self._looked_at = float("-inf")
+        self.ring: KeyRing = keys.ring((), {}, self._refresh_keys)
+        self.stale = False
+        """Set by the feed, from any thread, when the records changed."""
+
+    async def start(self) -> None:
+        """Recognise the master key, make the first key if there is none, load. Raises ConfigError for a foreign one."""
+        checks = [sealing.check_value(master) for master in self._masters]
+        if await self._store.recognise(checks[0]) not in checks:
+            raise ConfigError(
+                "WATCHWORD_MASTER_KEYS: this database belongs to another master key. Give the key that it was made "
+                "with (it may stand behind a new one), or point WATCHWORD_DATABASE_URL to another database."
+            )
+        await self.rotate(self._clock.now())
+
+    async def rotate(self, now: datetime) -> bool:
+        """Publish a successor if one is due; whether this worker made it. Of N workers exactly one does."""
+        records = await self._store.load()
+        signs_from = keys.successor_due(records, self._policy.signing_alg, self._policy.key_rotation, now)
+        made = signs_from is not None and await self._store.add(self._make(len(records) and records[-1].generation, signs_from, now))
+        if signs_from is not None:
+            records = await self._store.load()
+        self._take(records)
+        return made
+
+    async def reload(self) -> None:
+        """Load the records anew."""
+        self.stale = False
+        self._take(await self._store.load())
+
+    async def look_again(self) -> bool:
+        """Load the records for a kid that is unknown here; False, without a look, within the cool-down."""
+        monotonic = self._clock.monotonic()
+        if monotonic - self._looked_at < COOL_DOWN:
+            return False
+        self._looked_at = monotonic
+        await self.reload()
+        return True
+
+    async def prune(self, now: datetime) -> None:
+        """Forget keys that verify nothing any more. The newest stays, so a generation is never given twice."""
+        dead = [
+            record.generation
+            for record in self.ring.records[:-1]
+            if not self.ring.alive(record.kid, now.timestamp())
+        ]
+        if dead:
+            await self._store.remove(dead)
+            await self.reload()
+
+    def _make(self, last_generation: int, signs_from: datetime, now: datetime) -> KeyRecord:
+        generation = last_generation + 1
+        key = jose.generate(self._policy.signing_alg, opaque.identifier(self._entropy(16)), self._entropy(32))
+        record = KeyRecord(generation, key.kid, key.alg, b"", created_at=now, signs_from=signs_from)
+        sealed = sealing.seal(key.private_bytes(), record.place, self._masters, self._entropy(sealing.NONCE))
+        return KeyRecord(generation, key.kid, key.alg, sealed, created_at=now, signs_from=signs_from)
+
+    def _take(self, records: Sequence[KeyRecord]) -> None:
+        """Unseal what is new; what is known already stays as it is."""
+        private = {
+            record.kid: self.ring.private.get(record.kid)
+            or jose.load(record.alg, record.kid, sealing.unseal(record.sealed, record.place, self._masters))
+            for record in records
+        }
+        self.ring = keys.ring(records, private, self._refresh_keys)

@@ -1,0 +1,90 @@
+"""Passwords: proving one, changing one."""
+
+from datetime import datetime
+
+from watchword.core import passwords
+from watchword.core.errors import InvalidGrant, WrongPassword
+from watchword.core.events import LoginFailed, PasswordChanged
+from watchword.core.models import Credentials, Principal, Proof, User
+from watchword.flows.kit import Kit
+from watchword.ports import Ending
+
+METHODS = frozenset({"pwd"})  # RFC 8176 2
+
+
+async def prove(kit: Kit, identifier: str, password: str) -> Proof:
+    """A Proof that whoever asks knows the password of this address or username.
+
+    Unknown, wrong, disabled and over-long are one refusal (InvalidGrant) at one cost. Raises Overloaded when too many wait.
+    """
+    now = kit.clock.now()
+    if not passwords.hashable(password):
+        raise InvalidGrant("a password over the length, or not text")
+    found = await kit.users.find(identifier)
+    try:
+        match = await kit.hashing.verify(found and found.password_hash, password)
+        proven = _enabled(found)
+    except InvalidGrant as refusal:
+        kit.announce(LoginFailed(found and found.user.id, refusal.because))
+        raise
+    if match.outdated:
+        await _rehash(kit, proven, password, now)
+    return Proof(proven.user, METHODS, auth_time=now)
+
+
+async def change(kit: Kit, who: Principal, current: str, new: str) -> None:
+    """Replace the password of whoever is signed in, and end all their other sessions.
+
+    Raises WrongPassword when `current` is not right, WeakPassword for `new`, and then nothing was changed.
+    """
+    now = kit.clock.now()
+    found = await kit.users.get(who.user_id)
+    await _confirm(kit, found, current)
+    if found is None:
+        raise WrongPassword("the user is gone")
+    accept(kit, new, found.user)
+    new_hash = await kit.hashing.hash(new)
+    revoked = await kit.users.set_password(
+        who.user_id, new_hash, now, ending=Ending.OTHERS, keep=who.session_id, replacing=found.password_hash
+    )
+    if revoked is None:
+        raise WrongPassword("the password was changed by somebody else meanwhile")
+    kit.announce(PasswordChanged(who.user_id), revoked)
+
+
+def accept(kit: Kit, password: str, user: User) -> None:
+    """Raise WeakPassword unless this may be the user's new password."""
+    accept_for(kit, password, user.email, user.username)
+
+
+def accept_for(kit: Kit, password: str, email: str, username: str | None) -> None:
+    """Raise WeakPassword unless this may be the password of an account with this address and username."""
+    context = (email, username or "", *kit.policy.context_words)
+    passwords.check(password, kit.policy.password_min_length, context)
+
+
+def _enabled(found: Credentials | None) -> Credentials:
+    if found is None or found.password_hash is None:
+        raise InvalidGrant("unknown user")
+    if found.user.disabled:
+        raise InvalidGrant("the user is disabled")
+    return found
+
+
+async def _confirm(kit: Kit, found: Credentials | None, password: str) -> None:
+    if not passwords.hashable(password):
+        raise WrongPassword("a password over the length, or not text")
+    try:
+        await kit.hashing.verify(found and found.password_hash, password)
+    except InvalidGrant as error:
+        raise WrongPassword(error.because) from None
+
+
+async def _rehash(kit: Kit, proven: Credentials, password: str, now: datetime) -> None:
+    """Keep the hash at today's cost. A password that was changed meanwhile stays as it was changed."""
+    new_hash = await kit.hashing.hash(password)
+    await kit.users.set_password(
+        proven.user.id, new_hash, now, ending=Ending.NONE, replacing=proven.password_hash
+    )
+
+

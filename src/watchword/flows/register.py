@@ -1,0 +1,38 @@
+"""Making an account for oneself."""
+
+from watchword.core import emails, opaque
+from watchword.core.errors import RegistrationClosed, UsernameTaken
+from watchword.core.events import Registered
+from watchword.flows import password as passwords
+from watchword.flows.kit import Kit
+from watchword.ports import Added, NewUser
+
+
+async def register(kit: Kit, email: str, password: str, username: str | None) -> None:
+    """Make an account. A taken address looks like success, at the same cost; a taken username is told (they are public).
+
+    Raises RegistrationClosed, InvalidInput, WeakPassword, UsernameTaken, Overloaded.
+    """
+    now = kit.clock.now()
+    if kit.policy.registration != "open":
+        raise RegistrationClosed()
+    email = emails.accept_email(email)
+    username = None if username is None else emails.accept_username(username)
+    passwords.accept_for(kit, password, email, username)
+    if username is not None and await kit.users.find(username) is not None:
+        raise UsernameTaken("taken before")
+    user = NewUser(
+        id=opaque.identifier(kit.entropy(16)),
+        email=email,
+        username=username,
+        password_hash=await kit.hashing.hash(password),
+        scopes=frozenset(),
+        created_at=now,
+    )
+    match await kit.users.add(user):
+        case Added.USERNAME_TAKEN:
+            raise UsernameTaken("taken at the same time")
+        case Added.ADDED:
+            kit.announce(Registered(user.id))
+        case Added.EMAIL_TAKEN:
+            pass

@@ -1,0 +1,42 @@
+"""Housekeeping: idempotent, in batches, without a leader. Correctness never waits for it."""
+
+import logging
+from dataclasses import dataclass
+
+from watchword.core.errors import AuthError
+from watchword.flows.kit import Kit
+
+logger = logging.getLogger("watchword.upkeep")
+
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one round of upkeep did."""
+
+    sessions: int
+    revocations: int
+    rotated: bool
+
+
+async def run(kit: Kit) -> Done:
+    """Prune what is dead, rotate the signing key if that is due."""
+    now = kit.clock.now()
+    sessions = 0
+    while removed := await kit.sessions.prune(now, BATCH):
+        sessions += removed
+    revocations = await kit.revocations.prune(now)
+    rotated = await kit.keyring.rotate(now)
+    await kit.keyring.prune(now)
+    return Done(sessions, revocations, rotated)
+
+
+async def attempt(kit: Kit) -> None:
+    """Run upkeep; a store that is away is logged and left for the next time."""
+    try:
+        done = await run(kit)
+    except AuthError as error:
+        logger.warning("upkeep failed and will be tried again: %s", error.because)
+    else:
+        logger.info("upkeep: %r", done)
