@@ -1,0 +1,28 @@
+"""Watchword: authentication for FastAPI, in five lines or as a server that runs by itself.
+
+    from watchword import Auth
+
+    auth = Auth()
+    auth.install(app)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from watchword.auth import Auth
+from watchword.core.errors import AuthError, ConfigError
+from watchword.core.models import Principal, Session, User
+from watchword.jwt_manager import JWTManager
+
+if TYPE_CHECKING:
+    from watchword.settings import Settings
+
+__all__ = ["Auth", "AuthError", "ConfigError", "JWTManager", "Principal", "Session", "Settings", "User"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Settings` loads on first use: pydantic-settings would make every import of watchword slower."""
+    if name != "Settings":
+        raise AttributeError(f"module 'watchword' has no attribute {name!r}")
+    from watchword.settings import Settings  # noqa: PLC0415
+
+    return Settings

@@ -1,0 +1,208 @@
+"""`Auth` joins the floors: it builds the kit and puts the doors into an application."""
+
+import asyncio
+import contextlib
+import importlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from fastapi import APIRouter, FastAPI
+
+from watchword.core.clock import Clock, Entropy, SystemClock, system_entropy
+from watchword.core.errors import ConfigError
+from watchword.core.passwords import OWASP, Argon2Parameters
+from watchword.flows import upkeep
+from watchword.flows.hashing import HashingPool
+from watchword.flows.keyring import Keyring
+from watchword.flows.kit import Kit
+from watchword.ports import Change, KeysChanged
+from watchword.web import collisions
+from watchword.web.accounts import account_routes
+from watchword.web.errors import Refused, on_refused
+from watchword.web.guard import Door, Guard, requirement, user_of
+from watchword.web.health import health_routes
+from watchword.web.sessions import session_routes, token_routes
+from watchword.web.wellknown import well_known_routes
+
+if TYPE_CHECKING:
+    from watchword.home import Home
+    from watchword.settings import Settings
+
+UPKEEP_SECONDS = 3600.0
+
+
+class Auth:
+    """Authentication for one FastAPI application.
+
+    `auth.principal`, `auth.user` and `auth.requires(...)` are dependencies for HTTP and WebSocket routes; `install` adds
+    the routes. Settings come from the environment (`WATCHWORD_…`) unless given. Raises ConfigError when a start with them
+    would be weak.
+    """
+
+    def __init__(
+        self,
+        settings: "Settings | None" = None,
+        *,
+        clock: Clock | None = None,
+        entropy: Entropy = system_entropy,
+        argon2: Argon2Parameters = OWASP,
+    ) -> None:
+        self.settings: Settings = settings or importlib.import_module("watchword.settings").Settings()
+        self.policy = self.settings.policy(argon2)
+        self._clock = clock or SystemClock()
+        self._entropy = entropy
+        self._kit: Kit | None = None
+        self._home: Home | None = None
+        self._starting = threading.Lock()
+        self._app: FastAPI | None = None
+        self._prefix = ""
+        self._ours: list[APIRouter] = []
+        self.principal = Guard(self.open)
+        self.user = user_of(self.principal)
+
+    def requires(
+        self,
+        scopes: str | Iterable[str] = (),
+        *more: str,
+        max_age: int | None = None,
+        methods: Iterable[str] = (),
+    ) -> Callable[..., Any]:
+        """A dependency that gives the Principal if it has all of `scopes`, authenticated at most `max_age` seconds ago, by
+        all of `methods` (`amr` values). Refuses with 403 insufficient_scope (RFC 6750) or a step-up challenge (RFC 9470).
+        """
+        first = scopes.split() if isinstance(scopes, str) else scopes
+        return requirement(self.principal, frozenset([*first, *more]), max_age, frozenset(methods))
+
+    def install(self, app: FastAPI, prefix: str = "", *, health: bool = False) -> Self:
+        """Add the routes below `prefix`, the well-known ones at the root, error answers and the lifespan.
+
+        Raises ConfigError for an odd prefix, or when called twice. A route that collides with one of the application's
+        raises at start and names both.
+        """
+        if self._app is not None:
+            raise ConfigError("auth.install was called already: one Auth serves one application. Make a second Auth.")
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ConfigError(f'auth.install: the prefix {prefix!r} starts with a slash and does not end with one: "/auth".')
+        self._app, self._prefix = app, prefix
+        self.principal.moved_to(prefix)
+        self._add(app, token_routes(self.open), prefix)
+        self._add(app, session_routes(self.open, self.principal), prefix)
+        self._add(app, account_routes(self.open, self.principal), prefix)
+        self._add(app, well_known_routes(self.open, prefix), "")
+        if health:
+            self._add(app, health_routes(self.open), "")
+        app.add_exception_handler(Refused, on_refused)
+        app.add_middleware(Door, loopback=self.policy.loopback)
+        app.router.lifespan_context = self._around(app.router.lifespan_context)
+        return self
+
+    def install_well_known(self, outer: FastAPI) -> None:
+        """Serve the well-known routes at the root of an application that mounts the one with `install`."""
+        outer.include_router(well_known_routes(self.open, self._prefix))
+
+    async def open(self) -> Kit:
+        """The tools, ready to use. Starts on first use when no lifespan did; any number of callers wait for one start."""
+        if self._kit is None:
+            await self._start(lifespan=False)
+        return self._ready()
+
+    async def start(self) -> Self:
+        """Start now: schema, keys, the revocation feed. Raises ConfigError with the cure when something is not right.
+
+        `install` does this in the application's lifespan; scripts call it themselves.
+        """
+        await self._start(lifespan=True)
+        return self
+
+    async def stop(self) -> None:
+        """Give everything back. The next use starts anew."""
+        kit, self._kit = self._kit, None
+        home, self._home = self._home, None
+        if kit is not None:
+            await kit.revocations.stop()
+            kit.hashing.close()
+        if home is not None:
+            await home.db.close()
+
+    def describe(self) -> list[str]:
+        """Where a started house keeps its things, for people. Without any secret."""
+        if self._home is None:
+            return []
+        where = [f"database  {self._home.db.public_url}"]
+        key_file = self._home.key_file
+        return [*where, f"key       {key_file} (keep it: without it nobody stays signed in)"] if key_file else where
+
+    def _ready(self) -> Kit:
+        if self._kit is None:
+            raise ConfigError("auth was stopped while it was starting.")
+        return self._kit
+
+    async def _start(self, *, lifespan: bool) -> None:
+        """One start at a time, whichever event loops ask."""
+        await asyncio.to_thread(self._starting.acquire)
+        try:
+            if self._kit is None:
+                if self._app is not None:
+                    collisions.refuse(self._app.routes, self._routes())
+                self._kit = await self._build(lifespan=lifespan)
+        finally:
+            self._starting.release()
+
+    async def _build(self, *, lifespan: bool) -> Kit:
+        home = importlib.import_module("watchword.home").Home(self.settings)
+        await home.open(here=lifespan)
+        self._home = home
+        stores = home.stores(self._clock, self.policy)
+        keyring = Keyring(stores.keys, home.masters, self.policy, self._clock, self._entropy)
+        await keyring.start()
+        kit = Kit(
+            policy=self.policy,
+            clock=self._clock,
+            entropy=self._entropy,
+            users=stores.users,
+            sessions=stores.sessions,
+            keys=stores.keys,
+            revocations=stores.revocations,
+            keyring=keyring,
+            hashing=HashingPool(self.policy, self._entropy),
+        )
+
+        def on_change(change: Change) -> None:
+            if isinstance(change, KeysChanged):
+                keyring.stale = True
+
+        kit.revocations.watch(on_change)
+        await kit.revocations.start()
+        return kit
+
+    def _add(self, app: FastAPI, router: APIRouter, prefix: str) -> None:
+        app.include_router(router, prefix=prefix)
+        self._ours.append(router)
+
+    def _routes(self) -> set[Any]:
+        return {route.endpoint for router in self._ours for route in router.routes if hasattr(route, "endpoint")}
+
+    def _around(self, inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """The application's lifespan, inside ours."""
+
+        @contextlib.asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+            await self.start()
+            keeping = asyncio.create_task(self._keep_up())
+            try:
+                async with inner(app) as state:
+                    yield state
+            finally:
+                keeping.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await keeping
+                await self.stop()
+
+        return lifespan
+
+    async def _keep_up(self) -> None:
+        """Upkeep now and every hour. A failure is logged, and tried again at the next turn."""
+        while True:
+            await upkeep.attempt(await self.open())
+            await asyncio.sleep(UPKEEP_SECONDS)

@@ -1,0 +1,87 @@
+"""Where a deployment keeps its things: the database, the master key, and (on a loopback issuer) their folder."""
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchword.core import jose, secrets
+from watchword.core.clock import Clock, system_entropy
+from watchword.core.errors import ConfigError
+from watchword.core.policy import Policy
+from watchword.settings import Settings
+from watchword.stores.sql import migrate
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.keys import SqlKeys
+from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.sessions import SqlSessions
+from watchword.stores.sql.users import SqlUsers
+
+KEY_FILE = "master.key"
+DATABASE_FILE = "watchword.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The adapters of one database."""
+
+    users: SqlUsers
+    sessions: SqlSessions
+    keys: SqlKeys
+    revocations: SqlRevocations
+
+
+class Home:
+    """The database and the master keys that the settings name; on a loopback issuer what is not named is made."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._loopback = settings.loopback
+        self.folder = settings.data_dir.absolute()
+        self.key_file: Path | None = None
+        self.masters = settings.masters()
+        if settings.database_url is None or not self.masters:
+            _make_folder(self.folder)
+        if not self.masters:
+            self.key_file = self.folder / KEY_FILE
+            self.masters = (secrets.strong(_once(self.key_file), str(self.key_file)),)
+        url = settings.database_url
+        self.db = Database(url.get_secret_value() if url else f"sqlite:///{self.folder / DATABASE_FILE}")
+
+    async def open(self, *, here: bool) -> None:
+        """Settle the database on this event loop (or one of its own) and make sure of its schema. Raises ConfigError."""
+        self.db.settle(here=here)
+        await migrate.check(self.db, may_migrate=self._loopback)
+
+    def stores(self, clock: Clock, policy: Policy) -> Stores:
+        """The adapters that flows work with."""
+        db = self.db
+        return Stores(SqlUsers(db), SqlSessions(db), SqlKeys(db), SqlRevocations(db, clock, policy))
+
+
+def _make_folder(folder: Path) -> None:
+    """A private folder that git leaves alone."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError), open(folder / ".gitignore", "x") as ignore:
+            ignore.write("*\n")
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} can't be made ({error.strerror}). Set WATCHWORD_DATA_DIR to a folder that can be written."
+        ) from None
+
+
+def _once(path: Path) -> str:
+    """The secret in the file, made with mode 0600 if it is not there. Of any number of makers all read one secret."""
+    if not path.exists():
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(jose.b64encode(system_entropy(32)) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            os.unlink(draft)
+    return path.read_text().strip()

@@ -1,0 +1,1 @@
+"""The roof: Watchword standing alone."""

@@ -1,0 +1,1 @@
+"""The doors: HTTP in, HTTP out. They translate; flows decide."""

@@ -1,0 +1,48 @@
+"""One's own account."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from watchword.core.models import Principal, User
+from watchword.flows import password
+from watchword.flows.register import register
+from watchword.web.errors import ProblemRoute
+from watchword.web.guard import Guard, Open, user_of
+from watchword.web.schemas import Accepted, ChangePasswordBody, Me, Problem, RegisterBody
+
+
+def account_routes(open_house: Open, guard: Guard) -> APIRouter:
+    """`/register`, `/me`, `/change-password`."""
+    router = APIRouter(
+        route_class=ProblemRoute, tags=["auth"], responses={422: {"model": Problem}, 503: {"model": Problem}}
+    )
+
+    @router.post("/register", status_code=202, responses={403: {"model": Problem}, 409: {"model": Problem}})
+    async def sign_up(body: RegisterBody) -> Accepted:
+        """Make an account. The answer is the same whether or not the address was free."""
+        await register(await open_house(), body.email, body.password, body.username)
+        return Accepted()
+
+    @router.get("/me", responses={401: {"model": Problem}})
+    async def me(
+        who: Annotated[Principal, Depends(guard)], user: Annotated[User, Depends(user_of(guard))]
+    ) -> Me:
+        """Whoever is signed in."""
+        return Me(
+            user_id=user.id,
+            email=user.email,
+            username=user.username,
+            scopes=sorted(who.scopes),
+            session_id=who.session_id,
+            created_at=user.created_at,
+        )
+
+    @router.post(
+        "/change-password", status_code=204, responses={401: {"model": Problem}, 403: {"model": Problem}}
+    )
+    async def change_password(body: ChangePasswordBody, who: Annotated[Principal, Depends(guard)]) -> None:
+        """Replace the password. Every other session ends; this one lives on."""
+        await password.change(await open_house(), who, body.current_password, body.new_password)
+
+    return router

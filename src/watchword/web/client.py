@@ -1,0 +1,65 @@
+"""Where a request comes from: its address behind proxies, its host, its device."""
+
+import ipaddress
+import re
+
+from starlette.requests import HTTPConnection
+
+from watchword.core.models import Client
+from watchword.core.policy import Policy
+
+MAX_USER_AGENT = 512
+TEST_HOSTS = frozenset({"testserver", "test"})
+"""What the ecosystem's test clients call themselves; neither name can be reached from outside."""
+
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?")
+
+
+def describe(connection: HTTPConnection, policy: Policy) -> Client:
+    """The client as the session list will show it."""
+    user_agent = connection.headers.get("user-agent")
+    return Client(
+        user_agent=None if user_agent is None else printable(user_agent[:MAX_USER_AGENT]),
+        ip=address(connection, policy.trusted_proxies),
+    )
+
+
+def address(connection: HTTPConnection, trusted: tuple[str, ...]) -> str | None:
+    """The client's address: X-Forwarded-For is believed from trusted proxies alone, from the right, hop by hop."""
+    peer = _ip(connection.client.host) if connection.client else None
+    hops = [hop.strip() for value in connection.headers.getlist("x-forwarded-for") for hop in value.split(",")]
+    while peer is not None and hops and _within(peer, trusted):
+        hop = _ip(hops.pop())
+        if hop is None:
+            break
+        peer = hop
+    return None if peer is None else str(peer)
+
+
+def is_local(host: str | None) -> bool:
+    """Whether a Host header names this machine itself, or a test client."""
+    match = HOST.fullmatch(host or "")
+    if match is None:
+        return False
+    name = match[1].strip("[]").lower().rstrip(".")
+    if name in TEST_HOSTS or name == "localhost" or name.endswith(".localhost"):
+        return True
+    ip = _ip(name)
+    return ip is not None and ip.is_loopback
+
+
+def printable(text: str) -> str:
+    """Without control characters, so that it can stand in a log line and in any database."""
+    return "".join(character for character in text if character.isprintable())
+
+
+def _within(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: tuple[str, ...]) -> bool:
+    return any(ip in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip

@@ -1,0 +1,24 @@
+"""A name for the device behind a user agent. The patterns load on first use: that takes a tenth of a second."""
+
+import functools
+import re
+
+PRODUCT = re.compile(r"([\w.+-]{1,40})(?:/([\w.]{1,20}))?")
+
+
+@functools.lru_cache(maxsize=2048)
+def name(user_agent: str | None) -> str:
+    """ "Chrome on Windows", "curl 8.5", or "Unknown device". Slow on its first call: keep it off the event loop."""
+    if not user_agent:
+        return "Unknown device"
+    import ua_parser  # noqa: PLC0415 - loads its patterns only where sessions are listed
+
+    parsed = ua_parser.parse(user_agent)
+    browser = parsed.user_agent.family if parsed.user_agent else None
+    system = parsed.os.family if parsed.os else None
+    if browser and system:
+        return f"{browser} on {system}"
+    product = PRODUCT.match(user_agent)
+    if browser or product is None:
+        return browser or "Unknown device"
+    return " ".join(part for part in product.groups() if part)

@@ -1,0 +1,186 @@
+"""How a refusal leaves the house, in the dialect of the door. `core/errors.py` says what, this file says how."""
+
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from watchword.core import scopes
+from watchword.core.errors import (
+    AuthError,
+    InsufficientScope,
+    InvalidInput,
+    InvalidRequest,
+    InvalidToken,
+    MissingToken,
+    Overloaded,
+    StepUpRequired,
+)
+
+logger = logging.getLogger("watchword.refusals")
+
+DOCS = "https://watchword.readthedocs.io/en/latest/errors/"
+"""Where each code has its page: the `type` of a problem. RFC 9457 3.1.1."""
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+TITLES = {
+    400: "Bad request", 401: "Not authenticated", 403: "Forbidden", 404: "Not found", 409: "Conflict",
+    421: "Misdirected request", 422: "Not valid", 503: "Not available",
+}  # fmt: skip
+
+
+class Refused(HTTPException):
+    """A guard's refusal. As an HTTPException it is answered with its status by any FastAPI application, even one that
+    is mounted below ours and has no handler for it."""
+
+    def __init__(self, error: AuthError) -> None:
+        super().__init__(error.status, error.detail, headers(error))
+        self.error = error
+
+
+async def on_refused(connection: Request | WebSocket, refused: Any) -> Response | None:
+    """The handler that `install` gives to the application: a problem body, or a refused WebSocket handshake."""
+    response = problem(refused.error)
+    if isinstance(connection, WebSocket):
+        await refuse_socket(connection, response)
+        return None
+    return response
+
+
+async def refuse_socket(socket: WebSocket, response: Response) -> None:
+    """Answer a handshake with this response where the server can; else close, which the client sees as 403."""
+    if "websocket.http.response" in socket.scope.get("extensions", {}):
+        await socket.send_denial_response(response)
+    else:
+        await socket.close(code=4401)
+
+
+def problem(error: AuthError) -> JSONResponse:
+    """RFC 9457, with the RFC 6750 challenge where the status asks for one. Nothing that was sent is echoed."""
+    log(error)
+    body: dict[str, Any] = {
+        "type": DOCS + error.code.replace("_", "-"),
+        "title": TITLES[error.status],
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if isinstance(error, InvalidInput) and error.fields:
+        body["fields"] = error.fields
+    return JSONResponse(body, error.status, headers(error), media_type="application/problem+json")
+
+
+def oauth(error: AuthError) -> JSONResponse:
+    """RFC 6749 5.2."""
+    log(error)
+    code = "temporarily_unavailable" if isinstance(error, Overloaded) else error.code
+    return JSONResponse(
+        {"error": code, "error_description": error.detail}, error.status, {**NO_STORE, **headers(error)}
+    )
+
+
+def headers(error: AuthError) -> dict[str, str]:
+    """The challenge of RFC 6750 3 and RFC 9470 3, and Retry-After."""
+    if isinstance(error, Overloaded):
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, MissingToken):
+        return {"WWW-Authenticate": 'Bearer realm="watchword"'}
+    if not isinstance(error, InvalidToken | InsufficientScope | StepUpRequired):
+        return {}
+    parts = {"realm": "watchword", "error": error.code, "error_description": error.detail}
+    if isinstance(error, InsufficientScope):
+        parts["scope"] = scopes.text(error.needed)
+    if isinstance(error, StepUpRequired) and error.max_age is not None:
+        parts["max_age"] = str(error.max_age)
+    if isinstance(error, StepUpRequired) and error.methods:
+        parts["acr_values"] = scopes.text(error.methods)
+    return {"WWW-Authenticate": "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parts.items())}
+
+
+def log(error: AuthError) -> None:
+    """One line for the operator: what, and why. Both texts are ours; nothing that was sent is in them."""
+    level = logging.WARNING if error.status >= 500 else logging.INFO
+    logger.log(level, "refused %d %s: %s", error.status, error.code, error.because)
+
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class ProblemRoute(APIRoute):
+    """A route of ours whose refusals are problems."""
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except AuthError as error:
+                return problem(error)
+            except RequestValidationError as error:
+                return problem(_invalid_input(error))
+
+        return handle
+
+
+class OAuthRoute(APIRoute):
+    """A route of ours that speaks RFC 6749: a form in, and its errors."""
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                await _refuse_repeated(request)
+                return await handler(request)
+            except AuthError as error:
+                return oauth(error)
+            except RequestValidationError as error:
+                return oauth(_invalid_request(error))
+            except HTTPException as error:
+                if error.status_code != 400:
+                    raise
+                return oauth(InvalidRequest("the form can't be read"))
+
+        return handle
+
+
+async def _refuse_repeated(request: Request) -> None:
+    """RFC 6749 3.2: parameters must not be included more than once."""
+    form = await request.form()
+    if len(form.multi_items()) != len(form):
+        raise InvalidRequest("a parameter stands twice", detail="A parameter is repeated.")
+
+
+def _invalid_request(error: RequestValidationError) -> InvalidRequest:
+    names = _names(error)
+    known = f" ({', '.join(names)})" if names else ""
+    return InvalidRequest(
+        f"missing or odd parameters{known}", detail=f"A parameter is missing or malformed{known}."
+    )
+
+
+def _invalid_input(error: RequestValidationError) -> InvalidInput:
+    """Which fields, and what they should be; pydantic's texts for these kinds never quote the input."""
+    fields = {".".join(str(part) for part in item["loc"][1:]): _say(item) for item in error.errors()}
+    return InvalidInput(f"not valid: {json.dumps(sorted(fields))}", fields={name: say for name, say in fields.items() if name})
+
+
+def _names(error: RequestValidationError) -> list[str]:
+    """The names of our own parameters that are concerned; a client's own names are not repeated to it."""
+    return sorted({str(item["loc"][1]) for item in error.errors() if len(item["loc"]) == 2})
+
+
+def _say(item: dict[str, Any]) -> str:
+    return {
+        "missing": "This field is required.",
+        "json_invalid": "The body is not valid JSON.",
+        "extra_forbidden": "This field is not known here.",
+        "string_too_long": "This is too long.",
+    }.get(item["type"], "This is not valid.")

@@ -1,0 +1,29 @@
+"""For load balancers. They belong to the server, and are opt-in when embedded."""
+
+from fastapi import APIRouter, Response
+
+from watchword.core.errors import AuthError
+from watchword.web.guard import Open
+
+
+def health_routes(open_house: Open) -> APIRouter:
+    """`/healthz`: the process answers. `/readyz`: it can do its work."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process is alive."""
+        return {"status": "ok"}
+
+    @router.get("/readyz", responses={503: {"description": "not ready"}})
+    async def readyz(response: Response) -> dict[str, str]:
+        """The database answers and the keys are there; `feed` tells how revocations reach this worker."""
+        try:
+            kit = await open_house()
+            await kit.keyring.reload()
+        except AuthError:
+            response.status_code = 503
+            return {"status": "unavailable"}
+        return {"status": "ok", "feed": "following" if kit.revocations.fresh() else "asking the database"}
+
+    return router

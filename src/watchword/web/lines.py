@@ -1,0 +1,165 @@
+"""Open WebSockets that stand on a token: each is closed with 4401 when its session ends, its scopes change, or at `exp`."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from starlette.types import Message, Receive, Send
+
+from watchword.core.errors import AuthError
+from watchword.core.models import Revoked
+from watchword.core.tokens import Access
+from watchword.flows import authenticate
+from watchword.flows.kit import Kit
+from watchword.ports import Change
+
+CLOSE_CODE = 4401
+TICK_SECONDS = 0.1
+ASK_EVERY = 2
+"""While the feed is silent, every second tick asks the database about each open socket."""
+
+
+class Line:
+    """One WebSocket's way in and out, which a guard can cut.
+
+    Cutting it looks to the application like a client that hung up: its `receive` gets the disconnect, its `send` fails as
+    on a closed connection.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.access: Access | None = None
+        self.subprotocol: str | None = None
+        self.watched: Callable[[], None] | None = None
+        self._receive = receive
+        self._send = send
+        self._cut = asyncio.Event()
+        self._closed = False
+
+    async def receive(self) -> Message:
+        """The application's `receive`: the next message, or the disconnect as soon as the line is cut."""
+        if self.access is None:
+            return await self._receive()
+        message = asyncio.ensure_future(self._receive())
+        cut = asyncio.ensure_future(self._cut.wait())
+        try:
+            await asyncio.wait({message, cut}, return_when=asyncio.FIRST_COMPLETED)
+            if self._cut.is_set():
+                return {"type": "websocket.disconnect", "code": CLOSE_CODE, "reason": "the token is not good any more"}
+            return message.result()
+        finally:
+            for task in (message, cut):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    async def send(self, message: Message) -> None:
+        """The application's `send`: a browser that offered `bearer` gets it back, or it would hang up (RFC 6455 4.2.2)."""
+        if self._cut.is_set():
+            raise OSError("the line was cut: the token is not good any more")
+        if message["type"] == "websocket.accept" and self.subprotocol and not message.get("subprotocol"):
+            message = {**message, "subprotocol": self.subprotocol}
+        if message["type"] == "websocket.close":
+            self._closed = True
+        await self._send(message)
+
+    def done(self) -> None:
+        """The application has returned."""
+        if self.watched is not None:
+            self.watched()
+
+    async def cut(self) -> None:
+        """Close with 4401, once."""
+        if self._cut.is_set() or self._closed:
+            return
+        self._cut.set()
+        with contextlib.suppress(Exception):  # the client may have gone first
+            await self._send({"type": "websocket.close", "code": CLOSE_CODE, "reason": "the token is not good any more"})
+
+
+class Lines:
+    """All guarded lines of one event loop, watched by one task that lives as long as there are any."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._lines: set[Line] = set()
+        self._news: set[str] = set()
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, line: Line) -> None:
+        """Watch a line until it is removed."""
+        self._lines.add(line)
+        if self._task is None or self._task.done():
+            self._task = self._loop.create_task(self._watch())
+
+    def remove(self, line: Line) -> None:
+        """The application is done with it."""
+        self._lines.discard(line)
+        if not self._lines and self._task is not None:
+            self._task.cancel()
+
+    async def _watch(self) -> None:
+        stop = self._kit.revocations.watch(self._on_change)
+        ticks = 0
+        try:
+            while self._lines:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), TICK_SECONDS)
+                self._woken.clear()
+                ticks += 1
+                for line in self._due(asking=ticks % ASK_EVERY == 0):
+                    await self._check(line)
+        finally:
+            stop()
+
+    def _due(self, *, asking: bool) -> list[Line]:
+        """The lines to look at: those with news, those past `exp`, and now and then all while the feed is silent."""
+        news, self._news = self._news, set()
+        if asking and not self._kit.revocations.fresh():
+            return list(self._lines)
+        now = self._kit.clock.timestamp()
+        return [
+            line
+            for line in self._lines
+            if line.access and (line.access.principal.session_id in news or line.access.expires_at <= now)
+        ]
+
+    async def _check(self, line: Line) -> None:
+        if line.access is None:
+            return
+        try:
+            await authenticate.still_good(self._kit, line.access)
+        except AuthError:
+            self._lines.discard(line)
+            await line.cut()
+
+    def _on_change(self, change: Change) -> None:
+        """From any thread: note the session and wake the task."""
+        if isinstance(change, Revoked):
+            with contextlib.suppress(RuntimeError):  # the loop has closed
+                self._loop.call_soon_threadsafe(self._wake, change.session_id)
+
+    def _wake(self, session_id: str) -> None:
+        self._news.add(session_id)
+        self._woken.set()
+
+
+class Switchboard:
+    """The lines of each event loop."""
+
+    def __init__(self) -> None:
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Lines] = WeakKeyDictionary()
+
+    def watch(self, line: Line, access: Access, kit: Kit) -> Callable[[], None]:
+        """Cut the line when the access ends; call the result when the application is done with it."""
+        loop = asyncio.get_running_loop()
+        lines = self._by_loop.get(loop)
+        if lines is None or lines._kit is not kit:
+            lines = self._by_loop[loop] = Lines(kit)
+        line.access = access
+        lines.add(line)
+        return lambda: lines.remove(line)
+
+

@@ -1,0 +1,109 @@
+"""What goes over the wire. Unknown fields change nothing; no answer echoes an input."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(max_length=4096)]
+
+
+class Body(BaseModel):
+    """A JSON body of ours: what it does not name is ignored, and changes nothing."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+class LoginForm(Body):
+    """The OAuth2 password form. RFC 6749 4.3.2."""
+
+    grant_type: Annotated[str, Field(pattern="^password$", description="`password`, or left out")] = "password"
+    username: Annotated[Text, Field(description="an email address or a username")]
+    password: Annotated[Text, Field(json_schema_extra={"format": "password"})]
+    scope: Annotated[Text, Field(description="space-separated; empty asks for all that the user may have")] = ""
+
+
+class RefreshForm(Body):
+    """RFC 6749 6."""
+
+    grant_type: Annotated[Text, Field(description="`refresh_token`")]
+    refresh_token: Text
+    scope: Annotated[Text, Field(description="space-separated; may only narrow what was granted")] = ""
+
+
+class LogoutForm(Body):
+    """The refresh token, where the access token has expired already."""
+
+    refresh_token: Annotated[Text | None, Field(description="needed once the access token has expired")] = None
+
+
+class TokenAnswer(BaseModel):
+    """RFC 6749 5.1. `expires_in` is in seconds."""
+
+    access_token: str
+    token_type: str = "bearer"
+    expires_in: int
+    refresh_token: str
+    scope: str
+
+
+class RegisterBody(Body):
+    """A new account."""
+
+    email: Text
+    password: Text
+    username: Text | None = None
+
+
+class Accepted(BaseModel):
+    """The one answer to a registration, whether or not the address was free."""
+
+    detail: str = "If this address was free, the account is there. You can sign in now."
+
+
+class ChangePasswordBody(Body):
+    """The password in use, and the one to be."""
+
+    current_password: Text
+    new_password: Text
+
+
+class Me(BaseModel):
+    """Whoever is signed in."""
+
+    user_id: str
+    email: str
+    username: str | None
+    scopes: Annotated[list[str], Field(description="what the token of this request carries")]
+    session_id: str
+    created_at: datetime
+
+
+class SessionAnswer(BaseModel):
+    """A login on one device."""
+
+    id: str
+    device: str
+    ip: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    current: Annotated[bool, Field(description="the session of this very request")]
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` is stable; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    fields: Annotated[dict[str, str] | None, Field(description="what is wrong with each field")] = None
+
+
+class OAuthError(BaseModel):
+    """RFC 6749 5.2."""
+
+    error: str
+    error_description: str

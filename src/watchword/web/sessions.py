@@ -1,0 +1,95 @@
+"""Logging in, staying in, logging out, and the list of sessions."""
+
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Form, Request, Response
+
+from watchword.core import scopes
+from watchword.core.errors import UnsupportedGrantType
+from watchword.core.models import Principal, Tokens
+from watchword.flows import authenticate, password, session
+from watchword.web import client, device
+from watchword.web.errors import NO_STORE, OAuthRoute, ProblemRoute
+from watchword.web.guard import Guard, Open, presented
+from watchword.web.schemas import LoginForm, LogoutForm, OAuthError, Problem, RefreshForm, SessionAnswer, TokenAnswer
+
+
+def token_routes(open_house: Open) -> APIRouter:
+    """`/login` and `/refresh`, in the dialect of RFC 6749."""
+    router = APIRouter(route_class=OAuthRoute, tags=["auth"])
+    refusals = {400: {"model": OAuthError}, 503: {"model": OAuthError}}
+
+    @router.post("/login", response_model=TokenAnswer, responses=refusals)
+    async def login(request: Request, response: Response, form: Annotated[LoginForm, Form()]) -> TokenAnswer:
+        """Sign in with an email address or a username. `scope` in the answer says what was granted."""
+        kit = await open_house()
+        asked = scopes.parse(form.scope) or None
+        proof = await password.prove(kit, form.username, form.password)
+        return _answer(response, await session.open(kit, proof, asked, client.describe(request, kit.policy)))
+
+    @router.post("/refresh", response_model=TokenAnswer, responses=refusals)
+    async def refresh(response: Response, form: Annotated[RefreshForm, Form()]) -> TokenAnswer:
+        """Turn a refresh token. A retry with the same token within the grace gets the same successor."""
+        if form.grant_type != "refresh_token":
+            raise UnsupportedGrantType("another grant_type at /refresh")
+        asked = scopes.parse(form.scope) or None
+        return _answer(response, await session.refresh(await open_house(), form.refresh_token, asked))
+
+    return router
+
+
+def session_routes(open_house: Open, guard: Guard) -> APIRouter:
+    """`/logout` and `/sessions`."""
+    router = APIRouter(
+        route_class=ProblemRoute, tags=["auth"], responses={401: {"model": Problem}, 503: {"model": Problem}}
+    )
+    Who = Annotated[Principal, Depends(guard)]  # noqa: N806 - a type
+
+    @router.post("/logout", status_code=204)
+    async def logout(request: Request, form: Annotated[LogoutForm, Form()]) -> None:
+        """End this session and every token made from it. With an expired access token, send the refresh token too."""
+        kit = await open_house()
+        access_token, _ = presented(request)
+        for session_id in await authenticate.leaving(kit, access_token, form.refresh_token):
+            await session.close(kit, session_id)
+
+    @router.get("/sessions", response_model=list[SessionAnswer])
+    async def list_sessions(who: Who) -> list[SessionAnswer]:
+        """Where you are signed in, the last used first."""
+        live = await session.of_user(await open_house(), who.user_id)
+        devices = await anyio.to_thread.run_sync(lambda: [device.name(one.user_agent) for one in live])
+        return [
+            SessionAnswer(
+                id=one.id,
+                device=name,
+                ip=one.ip,
+                created_at=one.created_at,
+                last_used_at=one.used_at,
+                expires_at=min(one.idle_expires_at, one.expires_at),
+                current=one.id == who.session_id,
+            )
+            for one, name in zip(live, devices, strict=True)
+        ]
+
+    @router.delete("/sessions/{session_id}", status_code=204, responses={404: {"model": Problem}})
+    async def end_session(session_id: str, who: Who) -> None:
+        """Sign out one device."""
+        await session.close_listed(await open_house(), session_id, who.user_id)
+
+    @router.delete("/sessions", status_code=204)
+    async def end_sessions(who: Who) -> None:
+        """Sign out everywhere, here included."""
+        await session.close_all(await open_house(), who.user_id)
+
+    return router
+
+
+def _answer(response: Response, tokens: Tokens) -> TokenAnswer:
+    response.headers.update(NO_STORE)
+    return TokenAnswer(
+        access_token=tokens.access_token,
+        expires_in=tokens.expires_in,
+        refresh_token=tokens.refresh_token,
+        scope=scopes.text(tokens.scopes),
+    )
