@@ -1,9 +1,9 @@
 """Watchword: authentication for FastAPI, in five lines or as a server that runs by itself.
 
-    from watchword import Auth
+from watchword import Auth
 
-    auth = Auth()
-    auth.install(app)
+auth = Auth()
+auth.install(app)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -5,7 +5,7 @@ import contextlib
 import importlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from fastapi import APIRouter, FastAPI
 
@@ -83,7 +83,9 @@ class Auth:
         if self._app is not None:
             raise ConfigError("auth.install was called already: one Auth serves one application. Make a second Auth.")
         if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
-            raise ConfigError(f'auth.install: the prefix {prefix!r} starts with a slash and does not end with one: "/auth".')
+            raise ConfigError(
+                f'auth.install: the prefix {prefix!r} starts with a slash and does not end with one: "/auth".'
+            )
         self._app, self._prefix = app, prefix
         self.principal.moved_to(prefix)
         self._add(app, token_routes(self.open), prefix)
@@ -92,7 +94,7 @@ class Auth:
         self._add(app, well_known_routes(self.open, prefix), "")
         if health:
             self._add(app, health_routes(self.open), "")
-        app.add_exception_handler(Refused, on_refused)
+        app.add_exception_handler(Refused, cast("Callable[..., Any]", on_refused))
         app.add_middleware(Door, loopback=self.policy.loopback)
         app.router.lifespan_context = self._around(app.router.lifespan_context)
         return self

@@ -34,14 +34,16 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
     )
 
-    issuer: Annotated[str, Field(description="The public address of this server; whoever leaves one machine sets it.")] = (
-        "http://localhost:8000"
-    )
+    issuer: Annotated[
+        str, Field(description="The public address of this server; whoever leaves one machine sets it.")
+    ] = "http://localhost:8000"
     audience: Annotated[
-        str | None, Field(description="Who the access tokens are for; for an API with another name than the issuer.")
+        str | None,
+        Field(description="Who the access tokens are for; for an API with another name than the issuer."),
     ] = None
     database_url: Annotated[
-        SecretStr | None, Field(description="SQLite file or PostgreSQL; whoever wants to choose where users are kept.")
+        SecretStr | None,
+        Field(description="SQLite file or PostgreSQL; whoever wants to choose where users are kept."),
     ] = None
     master_keys: Annotated[
         tuple[SecretStr, ...],
@@ -49,29 +51,48 @@ class Settings(BaseSettings):
         Field(description="Secrets that seal the signing keys, newest first; everybody off localhost sets one."),
     ] = ()
     data_dir: Annotated[
-        Path, Field(description="Where a loopback issuer keeps its database and key; for a read-only working directory.")
+        Path,
+        Field(description="Where a loopback issuer keeps its database and key; for a read-only working directory."),
     ] = Path(".watchword")
     signing_alg: Annotated[
         Literal["ES256", "Ed25519", "RS256", "HS256"],
         Field(description="How access tokens are signed; for services that verify only RS256, say."),
     ] = "ES256"
     access_ttl: Annotated[
-        int, Field(ge=10, le=3600, description="Seconds an access token lives; rarely changed, revocation does not wait for it.")
+        int,
+        Field(
+            ge=10,
+            le=3600,
+            description="Seconds an access token lives; rarely changed, revocation does not wait for it.",
+        ),
     ] = 600
     refresh_idle: Annotated[
-        int, Field(ge=60, le=90 * 86400, description="Seconds a session survives unused; shorter for sensitive data.")
+        int,
+        Field(ge=60, le=90 * 86400, description="Seconds a session survives unused; shorter for sensitive data."),
     ] = 14 * 86400
     refresh_absolute: Annotated[
-        int, Field(ge=60, le=90 * 86400, description="Seconds until one has to sign in again whatever happens.")
+        int,
+        Field(ge=60, le=90 * 86400, description="Seconds until one has to sign in again whatever happens."),
     ] = 90 * 86400
     refresh_grace: Annotated[
-        int, Field(ge=0, le=60, description="Seconds in which a repeated refresh gets the same answer; longer for bad networks.")
+        int,
+        Field(
+            ge=0,
+            le=60,
+            description="Seconds in which a repeated refresh gets the same answer; longer for bad networks.",
+        ),
     ] = 30
     key_rotation: Annotated[
-        int, Field(ge=3600, le=366 * 86400, description="Seconds until the next signing key takes over; for audits that ask.")
+        int,
+        Field(
+            ge=3600,
+            le=366 * 86400,
+            description="Seconds until the next signing key takes over; for audits that ask.",
+        ),
     ] = 30 * 86400
     revocation_staleness: Annotated[
-        float, Field(ge=0.5, le=30, description="Seconds of a silent feed after which each request asks the database.")
+        float,
+        Field(ge=0.5, le=30, description="Seconds of a silent feed after which each request asks the database."),
     ] = 2.0
     registration: Annotated[
         Literal["open", "closed"] | None,
@@ -81,10 +102,12 @@ class Settings(BaseSettings):
         int, Field(ge=15, le=128, description="Characters a new password needs; more for administrators.")
     ] = 15
     context_words: Annotated[
-        Listed, Field(description="Words that make a password guessable here: the product's and the company's names.")
+        Listed,
+        Field(description="Words that make a password guessable here: the product's and the company's names."),
     ] = ()
     hashing_threads: Annotated[
-        int, Field(ge=1, le=64, description="Threads that hash passwords; more on a machine with many processors.")
+        int,
+        Field(ge=1, le=64, description="Threads that hash passwords; more on a machine with many processors."),
     ] = 1
     hashing_queue: Annotated[
         int, Field(ge=1, le=10_000, description="Logins that may wait for hashing before the next gets 503.")
@@ -93,10 +116,12 @@ class Settings(BaseSettings):
         Listed, Field(description="Addresses or networks of the proxies whose X-Forwarded-For is believed.")
     ] = ()
     allowed_origins: Annotated[
-        Listed, Field(description="Origins whose pages may call the stand-alone server from a browser (CORS).")
+        Listed,
+        Field(description="Origins whose pages may call the stand-alone server from a browser (CORS)."),
     ] = ()
     unsafe_http_issuer: Annotated[
-        bool, Field(description="Allow an http issuer off localhost; for a private network that nobody else can read.")
+        bool,
+        Field(description="Allow an http issuer off localhost; for a private network that nobody else can read."),
     ] = False
 
     def __init__(self, **values: Any) -> None:
@@ -142,9 +167,7 @@ class Settings(BaseSettings):
 
     def masters(self) -> tuple[bytes, ...]:
         """The master keys' bytes, the sealing one first; empty when none was given."""
-        return tuple(
-            secrets.strong(key.get_secret_value(), f"{PREFIX}MASTER_KEYS") for key in self.master_keys
-        )
+        return tuple(secrets.strong(key.get_secret_value(), f"{PREFIX}MASTER_KEYS") for key in self.master_keys)
 
     def _refuse_weak(self) -> None:
         self._refuse_issuer()
@@ -168,17 +191,31 @@ class Settings(BaseSettings):
         for origin in self.allowed_origins:
             parts = urlsplit(origin)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
-                raise ConfigError(f"{PREFIX}ALLOWED_ORIGINS: {origin!r} is not an origin. Write https://app.example.com.")
+                raise ConfigError(
+                    f"{PREFIX}ALLOWED_ORIGINS: {origin!r} is not an origin. Write https://app.example.com."
+                )
 
     def _refuse_issuer(self) -> None:
         parts = urlsplit(self.issuer)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or parts.username
+        ):
             raise ConfigError(f"{PREFIX}ISSUER is not a web address. Write https://auth.example.com.")
         if parts.scheme == "http" and not self.loopback and not self.unsafe_http_issuer:
             raise ConfigError(
                 f"{PREFIX}ISSUER is http, so tokens would cross the network in the clear. Use https "
                 f"(or set {PREFIX}UNSAFE_HTTP_ISSUER=1 on a private network that nobody else can read)."
             )
+
+
+def hand_on(name: str, value: str, *, default: bool = False) -> None:
+    """Put a setting that the command line named where every worker process finds it; a `default` gives way."""
+    if not default or not os.environ.get(name):
+        os.environ[name] = value
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:

@@ -20,9 +20,7 @@ async def stores(database_url: str) -> AsyncIterator[SimpleNamespace]:
     db = Database(database_url)
     db.settle(here=True)
     revocations = SqlRevocations(db, FrozenClock(), Policy())
-    yield SimpleNamespace(
-        users=SqlUsers(db), sessions=SqlSessions(db), keys=SqlKeys(db), revocations=revocations
-    )
+    yield SimpleNamespace(users=SqlUsers(db), sessions=SqlSessions(db), keys=SqlKeys(db), revocations=revocations)
     await revocations.stop()
     await db.close()
 

@@ -43,7 +43,7 @@ def canonical_username(text: str) -> str | None:
     if len(text) > MAX_EMAIL:
         return None
     name = fold(text.strip())
-    return name if 2 <= len(name) and USERNAME.fullmatch(name) and _printable(name) else None
+    return name if len(name) >= 2 and USERNAME.fullmatch(name) and _printable(name) else None
 
 
 def accept_email(text: str) -> str:

@@ -112,7 +112,11 @@ class StepUpRequired(AuthError):
     `max_age` is in seconds; `methods` are the `amr` values that are wanted.
     """
 
-    code, status, default = "insufficient_user_authentication", 401, "A fresh or stronger authentication is needed."
+    code, status, default = (
+        "insufficient_user_authentication",
+        401,
+        "A fresh or stronger authentication is needed.",
+    )
 
     def __init__(self, because: str, *, max_age: int | None = None, methods: frozenset[str] = frozenset()) -> None:
         super().__init__(because)
@@ -123,7 +127,11 @@ class StepUpRequired(AuthError):
 class InsufficientScope(AuthError):
     """The token is good, but not for this: `needed` says which scopes the route wants. RFC 6750 3.1."""
 
-    code, status, default = "insufficient_scope", 403, "The token does not carry the scope that is needed here."
+    code, status, default = (
+        "insufficient_scope",
+        403,
+        "The token does not carry the scope that is needed here.",
+    )
 
     def __init__(self, because: str, *, needed: frozenset[str]) -> None:
         super().__init__(because)
@@ -179,7 +187,9 @@ class InvalidInput(AuthError):
 
     code, status, default = "invalid_input", 422, "Some fields are not valid."
 
-    def __init__(self, because: str = "", *, detail: str | None = None, fields: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, because: str = "", *, detail: str | None = None, fields: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(because, detail=detail)
         self.fields = dict(fields or {})
 

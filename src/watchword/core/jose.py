@@ -59,7 +59,7 @@ CURVES: dict[str, tuple[str, ec.EllipticCurve, int]] = {
     "P-384": ("ES384", ec.SECP384R1(), 48),
     "P-521": ("ES512", ec.SECP521R1(), 66),
 }
-EDWARDS = {
+EDWARDS: dict[str, tuple[Any, Any]] = {
     "Ed25519": (ed25519.Ed25519PublicKey, ed25519.Ed25519PrivateKey),
     "Ed448": (ed448.Ed448PublicKey, ed448.Ed448PrivateKey),
 }
@@ -160,7 +160,8 @@ class KeySet:
         A key of an unknown type, curve or algorithm, or for another use, is left out. Raises InvalidToken for a set
         that is malformed, repeats a kid, mixes symmetric with asymmetric keys, or holds a weak or inconsistent key.
         """
-        members = jwks.get("keys") if isinstance(jwks, Mapping) else None
+        given: object = jwks
+        members = given.get("keys") if isinstance(given, Mapping) else None
         if not isinstance(members, list) or not all(isinstance(member, Mapping) for member in members):
             raise InvalidToken("the JWK set is malformed")
         kinds = {_text(member, "kty") for member in members}
@@ -192,7 +193,8 @@ class KeySet:
 
 def verify(token: str, keys: KeySet) -> Verified:
     """The header and payload of a compact JWS whose signature is good. Raises InvalidToken and nothing else."""
-    if not isinstance(token, str) or len(token) > MAX_TOKEN or not COMPACT.fullmatch(token):
+    given: object = token
+    if not isinstance(given, str) or len(given) > MAX_TOKEN or not COMPACT.fullmatch(given):
         raise MalformedToken("not a compact JWS of at most 8 KB")
     encoded_header, encoded_payload, encoded_signature = token.split(".")
     if len(encoded_header) > MAX_HEADER:

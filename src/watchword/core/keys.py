@@ -55,9 +55,7 @@ class KeyRing:
     def jwks(self, now: datetime) -> dict[str, list[dict[str, Any]]]:
         """The public keys that verify now or will sign soon. RFC 7517 5."""
         published = [
-            self.private[record.kid].public_jwk()
-            for record in self.records
-            if self.alive(record.kid, now.timestamp())
+            self.private[record.kid].public_jwk() for record in self.records if self.alive(record.kid, now.timestamp())
         ]
         return {"keys": [jwk for jwk in published if jwk is not None]}
 

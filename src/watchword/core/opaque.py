@@ -54,7 +54,7 @@ def parse(text: str, keys: tuple[bytes, ...]) -> Presented:
     session_id, generation, encoded_r, encoded_mac = match.groups()
     body = text[: -len(encoded_mac) - 1]
     mac = _decode(encoded_mac)
-    if not any([hmac.compare_digest(_mac(key, body), mac) for key in keys]):
+    if not any(hmac.compare_digest(_mac(key, body), mac) for key in keys):
         raise InvalidGrant("the refresh token's mac does not verify")
     if int(generation) >= MAX_GENERATION:
         raise InvalidGrant("the refresh token's generation is out of range")

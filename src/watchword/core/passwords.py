@@ -55,7 +55,8 @@ def check(password: str, minimum: int, context: Iterable[str] = ()) -> None:
     """
     if not _encodable(password) or len(password) > MAX_LENGTH:
         raise WeakPassword(
-            "too long, or not text", detail=f"A password has at most {MAX_LENGTH} characters, all of them valid Unicode."
+            "too long, or not text",
+            detail=f"A password has at most {MAX_LENGTH} characters, all of them valid Unicode.",
         )
     normal = normalize(password)
     if len(normal) < minimum:

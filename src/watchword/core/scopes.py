@@ -13,7 +13,9 @@ def parse(text: str) -> frozenset[str]:
     """The set that a space-separated `scope` names. Raises InvalidRequest for an odd character or too many words."""
     words = frozenset(text.split(" ")) - {""}
     if len(words) > MAX_SCOPES or not all(TOKEN.fullmatch(word) for word in words):
-        raise InvalidRequest("a scope with characters outside RFC 6749 3.3, or too many", detail="The scope is malformed.")
+        raise InvalidRequest(
+            "a scope with characters outside RFC 6749 3.3, or too many", detail="The scope is malformed."
+        )
     return words
 
 

@@ -68,9 +68,7 @@ async def user(kit: Kit, who: Principal) -> User:
     return found.user
 
 
-def require(
-    kit: Kit, who: Principal, scopes: frozenset[str], max_age: int | None, methods: frozenset[str]
-) -> None:
+def require(kit: Kit, who: Principal, scopes: frozenset[str], max_age: int | None, methods: frozenset[str]) -> None:
     """Raise InsufficientScope or StepUpRequired unless the principal has all of it. `max_age` is in seconds."""
     if not scopes <= who.scopes:
         raise InsufficientScope("the token lacks a scope", needed=scopes)

@@ -43,7 +43,9 @@ class Keyring:
         """Publish a successor if one is due; whether this worker made it. Of N workers exactly one does."""
         records = await self._store.load()
         signs_from = keys.successor_due(records, self._policy.signing_alg, self._policy.key_rotation, now)
-        made = signs_from is not None and await self._store.add(self._make(len(records) and records[-1].generation, signs_from, now))
+        made = signs_from is not None and await self._store.add(
+            self._make(len(records) and records[-1].generation, signs_from, now)
+        )
         if signs_from is not None:
             records = await self._store.load()
         self._take(records)
@@ -66,9 +68,7 @@ class Keyring:
     async def prune(self, now: datetime) -> None:
         """Forget keys that verify nothing any more. The newest stays, so a generation is never given twice."""
         dead = [
-            record.generation
-            for record in self.ring.records[:-1]
-            if not self.ring.alive(record.kid, now.timestamp())
+            record.generation for record in self.ring.records[:-1] if not self.ring.alive(record.kid, now.timestamp())
         ]
         if dead:
             await self._store.remove(dead)

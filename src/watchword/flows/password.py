@@ -22,10 +22,10 @@ async def prove(kit: Kit, identifier: str, password: str) -> Proof:
         raise InvalidGrant("a password over the length, or not text")
     found = await kit.users.find(identifier)
     try:
-        match = await kit.hashing.verify(found and found.password_hash, password)
+        match = await kit.hashing.verify(found.password_hash if found else None, password)
         proven = _enabled(found)
     except InvalidGrant as refusal:
-        kit.announce(LoginFailed(found and found.user.id, refusal.because))
+        kit.announce(LoginFailed(found.user.id if found else None, refusal.because))
         raise
     if match.outdated:
         await _rehash(kit, proven, password, now)
@@ -75,7 +75,7 @@ async def _confirm(kit: Kit, found: Credentials | None, password: str) -> None:
     if not passwords.hashable(password):
         raise WrongPassword("a password over the length, or not text")
     try:
-        await kit.hashing.verify(found and found.password_hash, password)
+        await kit.hashing.verify(found.password_hash if found else None, password)
     except InvalidGrant as error:
         raise WrongPassword(error.because) from None
 
@@ -83,8 +83,4 @@ async def _confirm(kit: Kit, found: Credentials | None, password: str) -> None:
 async def _rehash(kit: Kit, proven: Credentials, password: str, now: datetime) -> None:
     """Keep the hash at today's cost. A password that was changed meanwhile stays as it was changed."""
     new_hash = await kit.hashing.hash(password)
-    await kit.users.set_password(
-        proven.user.id, new_hash, now, ending=Ending.NONE, replacing=proven.password_hash
-    )
-
-
+    await kit.users.set_password(proven.user.id, new_hash, now, ending=Ending.NONE, replacing=proven.password_hash)

@@ -3,7 +3,6 @@
 import asyncio
 import getpass
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-app = typer.Typer(
-    help="Watchword: authentication for FastAPI.", no_args_is_help=True, pretty_exceptions_enable=False
-)
+app = typer.Typer(help="Watchword: authentication for FastAPI.", no_args_is_help=True, pretty_exceptions_enable=False)
 users = typer.Typer(help="Accounts. WHOM is an email address, a username or a user id.", no_args_is_help=True)
 app.add_typer(users, name="users")
 
@@ -47,7 +44,9 @@ def serve(
     """Run the server."""
     import uvicorn
 
-    os.environ.setdefault("WATCHWORD_ISSUER", f"http://localhost:{port}")
+    from watchword import settings as settings_module
+
+    settings_module.hand_on("WATCHWORD_ISSUER", f"http://localhost:{port}", default=True)
     settings = _settings(database)
     if settings.loopback and not _only_here(host):
         raise ConfigError(
@@ -183,11 +182,11 @@ def delete(whom: Whom, yes: Annotated[bool, typer.Option("--yes", help="do not a
 
 def _settings(database: str | None = None) -> "Settings":
     """The settings; a database that the command names is handed to every worker by the environment."""
-    from watchword.settings import Settings
+    from watchword import settings
 
     if database is not None:
-        os.environ["WATCHWORD_DATABASE_URL"] = database
-    return Settings()
+        settings.hand_on("WATCHWORD_DATABASE_URL", database)
+    return settings.Settings()
 
 
 def _with_kit(work: Callable[["Kit"], Awaitable[R]]) -> R:
@@ -225,7 +224,9 @@ def _change_scopes(whom: str, words: list[str], *, taking: bool) -> None:
 
     async def act(kit: "Kit") -> str:
         user = await accounts.find(kit, whom)
-        return f"{user.email} may now: {scopes.text(await change(kit, user.id, changed)) or 'nothing beyond signing in'}"
+        return (
+            f"{user.email} may now: {scopes.text(await change(kit, user.id, changed)) or 'nothing beyond signing in'}"
+        )
 
     typer.echo(_with_kit(act))
 

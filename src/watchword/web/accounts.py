@@ -25,9 +25,7 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
         return Accepted()
 
     @router.get("/me", responses={401: {"model": Problem}})
-    async def me(
-        who: Annotated[Principal, Depends(guard)], user: Annotated[User, Depends(user_of(guard))]
-    ) -> Me:
+    async def me(who: Annotated[Principal, Depends(guard)], user: Annotated[User, Depends(user_of(guard))]) -> Me:
         """Whoever is signed in."""
         return Me(
             user_id=user.id,
@@ -38,9 +36,7 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
             created_at=user.created_at,
         )
 
-    @router.post(
-        "/change-password", status_code=204, responses={401: {"model": Problem}, 403: {"model": Problem}}
-    )
+    @router.post("/change-password", status_code=204, responses={401: {"model": Problem}, 403: {"model": Problem}})
     async def change_password(body: ChangePasswordBody, who: Annotated[Principal, Depends(guard)]) -> None:
         """Replace the password. Every other session ends; this one lives on."""
         await password.change(await open_house(), who, body.current_password, body.new_password)

@@ -41,7 +41,10 @@ def _answers(earlier: str, later: str) -> bool:
 
 
 def _text(earlier: tuple[str, str, Any, bool], later: tuple[str, str, Any, bool]) -> str:
-    names = [f"{method} {path} ({endpoint.__module__}.{endpoint.__qualname__})" for method, path, endpoint, _ in (earlier, later)]
+    names = [
+        f"{method} {path} ({endpoint.__module__}.{endpoint.__qualname__})"
+        for method, path, endpoint, _ in (earlier, later)
+    ]
     return (
         f"Two routes collide: {names[0]} answers before {names[1]} can. Give Watchword's routes a prefix of their own, "
         'auth.install(app, prefix="/auth"), or move yours.'

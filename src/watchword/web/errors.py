@@ -161,15 +161,15 @@ async def _refuse_repeated(request: Request) -> None:
 def _invalid_request(error: RequestValidationError) -> InvalidRequest:
     names = _names(error)
     known = f" ({', '.join(names)})" if names else ""
-    return InvalidRequest(
-        f"missing or odd parameters{known}", detail=f"A parameter is missing or malformed{known}."
-    )
+    return InvalidRequest(f"missing or odd parameters{known}", detail=f"A parameter is missing or malformed{known}.")
 
 
 def _invalid_input(error: RequestValidationError) -> InvalidInput:
     """Which fields, and what they should be; pydantic's texts for these kinds never quote the input."""
     fields = {".".join(str(part) for part in item["loc"][1:]): _say(item) for item in error.errors()}
-    return InvalidInput(f"not valid: {json.dumps(sorted(fields))}", fields={name: say for name, say in fields.items() if name})
+    return InvalidInput(
+        f"not valid: {json.dumps(sorted(fields))}", fields={name: say for name, say in fields.items() if name}
+    )
 
 
 def _names(error: RequestValidationError) -> list[str]:

@@ -4,7 +4,7 @@ No `from __future__ import annotations` here: FastAPI would turn the guards' par
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Security
 from fastapi.openapi.models import OAuth2 as OAuth2Model
@@ -158,6 +158,6 @@ class Door:
             await errors.refuse_socket(WebSocket(scope, receive, send), response)
 
 
-def _host(scope: dict[str, Any]) -> str | None:
+def _host(scope: Scope) -> str | None:
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     return hosts[0].decode("latin-1") if len(hosts) == 1 else None

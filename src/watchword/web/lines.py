@@ -45,7 +45,11 @@ class Line:
         try:
             await asyncio.wait({message, cut}, return_when=asyncio.FIRST_COMPLETED)
             if self._cut.is_set():
-                return {"type": "websocket.disconnect", "code": CLOSE_CODE, "reason": "the token is not good any more"}
+                return {
+                    "type": "websocket.disconnect",
+                    "code": CLOSE_CODE,
+                    "reason": "the token is not good any more",
+                }
             return message.result()
         finally:
             for task in (message, cut):
@@ -74,7 +78,9 @@ class Line:
             return
         self._cut.set()
         with contextlib.suppress(Exception):  # the client may have gone first
-            await self._send({"type": "websocket.close", "code": CLOSE_CODE, "reason": "the token is not good any more"})
+            await self._send(
+                {"type": "websocket.close", "code": CLOSE_CODE, "reason": "the token is not good any more"}
+            )
 
 
 class Lines:
@@ -161,5 +167,3 @@ class Switchboard:
         line.access = access
         lines.add(line)
         return lambda: lines.remove(line)
-
-

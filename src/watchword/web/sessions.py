@@ -1,6 +1,6 @@
 """Logging in, staying in, logging out, and the list of sessions."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -12,13 +12,21 @@ from watchword.flows import authenticate, password, session
 from watchword.web import client, device
 from watchword.web.errors import NO_STORE, OAuthRoute, ProblemRoute
 from watchword.web.guard import Guard, Open, presented
-from watchword.web.schemas import LoginForm, LogoutForm, OAuthError, Problem, RefreshForm, SessionAnswer, TokenAnswer
+from watchword.web.schemas import (
+    LoginForm,
+    LogoutForm,
+    OAuthError,
+    Problem,
+    RefreshForm,
+    SessionAnswer,
+    TokenAnswer,
+)
 
 
 def token_routes(open_house: Open) -> APIRouter:
     """`/login` and `/refresh`, in the dialect of RFC 6749."""
     router = APIRouter(route_class=OAuthRoute, tags=["auth"])
-    refusals = {400: {"model": OAuthError}, 503: {"model": OAuthError}}
+    refusals: dict[int | str, dict[str, Any]] = {400: {"model": OAuthError}, 503: {"model": OAuthError}}
 
     @router.post("/login", response_model=TokenAnswer, responses=refusals)
     async def login(request: Request, response: Response, form: Annotated[LoginForm, Form()]) -> TokenAnswer:

@@ -10,9 +10,9 @@ import contextlib
 import functools
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
@@ -76,11 +76,11 @@ class Database:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that holds SQLite's write lock from its first moment; it commits when the block ends well."""
-        async with self._writing if self.is_sqlite else contextlib.nullcontext():
-            async with self.engine.connect() as connection:
-                await connection.execution_options(watchword_writes=True)
-                async with connection.begin():
-                    yield connection
+        turns = self._writing if self.is_sqlite else contextlib.nullcontext()
+        async with turns, self.engine.connect() as connection:
+            await connection.execution_options(watchword_writes=True)
+            async with connection.begin():
+                yield connection
 
     async def close(self) -> None:
         """Give every connection back."""
@@ -114,11 +114,11 @@ def verb(
 
         return await self._db.call(work)
 
-    return called
+    return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", called)
 
 
 @contextlib.contextmanager
-def unavailable() -> Any:
+def unavailable() -> Iterator[None]:
     """Turn the faults of a database that is away, locked or full into `Unavailable`."""
     try:
         yield
@@ -164,7 +164,7 @@ def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     return engine
 
 
-def _prepare_sqlite(connection: Any, record: object) -> None:
+def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")

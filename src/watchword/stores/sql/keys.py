@@ -13,6 +13,7 @@ from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.tables import facts, feed, keys
 
 CHECK = "master_key_check"
+COLUMNS = [column.name for column in keys.columns]
 
 
 class SqlKeys:
@@ -32,7 +33,7 @@ class SqlKeys:
     @verb
     async def add(self, record: KeyRecord) -> bool:
         """See `ports.Keys.add`."""
-        row = {name: getattr(record, name) for name in keys.c.keys()}
+        row = {name: getattr(record, name) for name in COLUMNS}
         statement = self._dialect.insert(keys).values(row).on_conflict_do_nothing().returning(keys.c.generation)
         async with self._db.write() as connection:
             added = (await connection.execute(statement)).first() is not None

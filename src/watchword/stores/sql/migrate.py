@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, column, inspect, select, table, text
 
 from watchword.core.errors import ConfigError
 from watchword.stores.sql.engine import Database, unavailable
@@ -62,7 +62,7 @@ async def upgrade(db: Database) -> str:
 def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
 
 
 def _upgrade(connection: Connection) -> None:

@@ -205,5 +205,3 @@ def _session(row: Row[Any]) -> Session:
         user_agent=row.user_agent,
         ip=row.ip,
     )
-
-
