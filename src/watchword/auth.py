@@ -19,8 +19,9 @@ from watchword.flows.kit import Kit
 from watchword.ports import Change, KeysChanged
 from watchword.web import collisions
 from watchword.web.accounts import account_routes
+from watchword.web.door import Door
 from watchword.web.errors import Refused, on_refused
-from watchword.web.guard import Door, Guard, requirement, user_of
+from watchword.web.guard import Guard, requirement, user_of
 from watchword.web.health import health_routes
 from watchword.web.sessions import session_routes, token_routes
 from watchword.web.wellknown import well_known_routes

@@ -132,10 +132,11 @@ class Users(Protocol):
 class Sessions(Protocol):
     """Logins, each with its refresh token family."""
 
-    async def open(self, session: Session, r_hash: bytes, proven: User) -> bool:
+    async def open(self, session: Session, r: bytes, proven: User) -> bool:
         """Insert the session if the user still is as `proven`: enabled, with that epoch and those scopes.
 
-        One statement: disable, delete or change the password between the proof and here, and nothing is inserted;
+        `r` is the session's 256 random bits; only their SHA-256 is kept. One statement: disable, delete or change
+        the password between the proof and here, and nothing is inserted;
         do it at the same time, and the session is either refused here or ended there.
         """
 

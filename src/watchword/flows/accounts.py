@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from watchword.core import emails, opaque
+from watchword.core import emails
 from watchword.core.errors import InvalidInput, NotFound
 from watchword.core.events import (
     Event,
@@ -24,7 +24,7 @@ async def add(kit: Kit, email: str, password: str, username: str | None, scopes:
     email = emails.accept_email(email)
     username = None if username is None else emails.accept_username(username)
     passwords.accept_for(kit, password, email, username)
-    user_id = opaque.identifier(kit.entropy(16))
+    user_id = kit.new_id()
     new_hash = await kit.hashing.hash(password)
     added = await kit.users.add(NewUser(user_id, email, username, new_hash, scopes, kit.clock.now()))
     if added is not Added.ADDED:

@@ -52,7 +52,7 @@ async def still_good(kit: Kit, access: Access) -> None:
     if not revoked and not revocations.fresh():
         revoked = await revocations.ask(session_id, generation)
     timestamp = kit.clock.timestamp()
-    if not kit.keyring.ring.alive(access.kid, timestamp):
+    if not kit.keyring.alive(access.kid, timestamp):
         raise InvalidToken("the key's time is over")
     if revoked:
         raise InvalidToken("the session has ended, or its scopes have changed")

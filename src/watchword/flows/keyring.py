@@ -51,6 +51,10 @@ class Keyring:
         self._take(records)
         return made
 
+    def alive(self, kid: str, timestamp: float) -> bool:
+        """Whether this key still verifies at `timestamp` (seconds since the epoch)."""
+        return self.ring.alive(kid, timestamp)
+
     async def reload(self) -> None:
         """Load the records anew."""
         self.stale = False

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from watchword.core import opaque
 from watchword.core.cache import AccessCache
 from watchword.core.clock import Clock, Entropy
 from watchword.core.events import Event
@@ -30,6 +31,10 @@ class Kit:
     keyring: Keyring
     hashing: HashingPool
     cache: AccessCache = field(default_factory=AccessCache)
+
+    def new_id(self) -> str:
+        """An id that was never given before: 128 random bits."""
+        return opaque.identifier(self.entropy(16))
 
     def announce(self, event: Event, revoked: Iterable[Revoked] = ()) -> None:
         """A fact after the commit: this worker heeds the revocations at once, and the audit log gets a line."""

@@ -1,6 +1,6 @@
 """Making an account for oneself."""
 
-from watchword.core import emails, opaque
+from watchword.core import emails
 from watchword.core.errors import RegistrationClosed, UsernameTaken
 from watchword.core.events import Registered
 from watchword.flows import password as passwords
@@ -22,7 +22,7 @@ async def register(kit: Kit, email: str, password: str, username: str | None) ->
     if username is not None and await kit.users.find(username) is not None:
         raise UsernameTaken("taken before")
     user = NewUser(
-        id=opaque.identifier(kit.entropy(16)),
+        id=kit.new_id(),
         email=email,
         username=username,
         password_hash=await kit.hashing.hash(password),

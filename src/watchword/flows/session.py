@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from watchword.core import opaque, scopes, tokens
+from watchword.core import scopes, tokens
 from watchword.core.errors import InvalidGrant, InvalidScope, NotFound, RefreshReused
 from watchword.core.events import LoggedIn, RefreshTokenReused, SessionClosed, SessionsEnded, StateRewound
 from watchword.core.models import Client, Proof, Session, Tokens, User
@@ -25,7 +25,7 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
     user = proof.user
     for _ in range(ATTEMPTS):
         session = _new(kit, proof, user, asked, client, now)
-        if await kit.sessions.open(session, opaque.fingerprint(r), user):
+        if await kit.sessions.open(session, r, user):
             kit.announce(LoggedIn(user.id, session.id))
             return tokens.pair(kit.keyring.ring, kit.policy, session, session.scopes, r, kit.entropy(16), now)
         user = await _still_proven(kit, proof)
@@ -88,7 +88,7 @@ async def of_user(kit: Kit, user_id: str) -> list[Session]:
 def _new(kit: Kit, proof: Proof, user: User, asked: frozenset[str] | None, client: Client, now: datetime) -> Session:
     expires_at = now + kit.policy.refresh_absolute
     return Session(
-        id=opaque.identifier(kit.entropy(16)),
+        id=kit.new_id(),
         user_id=user.id,
         generation=0,
         scopes=scopes.grant(asked, user.scopes),

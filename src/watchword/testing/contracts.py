@@ -93,7 +93,7 @@ def a_session(owner: User, number: int = 1, now: datetime = NOW, **changes: Any)
 async def opened(stores: Stores, owner: User, number: int = 1, **changes: Any) -> Session:
     """A session that was opened."""
     session = a_session(owner, number, **changes)
-    assert await stores.sessions.open(session, opaque.fingerprint(R), owner)
+    assert await stores.sessions.open(session, R, owner)
     return session
 
 

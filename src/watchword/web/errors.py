@@ -125,6 +125,10 @@ class ProblemRoute(APIRoute):
                 return problem(error)
             except RequestValidationError as error:
                 return problem(_invalid_input(error))
+            except HTTPException as error:
+                if error.status_code != 400 or isinstance(error, Refused):
+                    raise
+                return problem(InvalidRequest("the body can't be read", detail="The body can't be read."))
 
         return handle
 
@@ -166,10 +170,11 @@ def _invalid_request(error: RequestValidationError) -> InvalidRequest:
 
 def _invalid_input(error: RequestValidationError) -> InvalidInput:
     """Which fields, and what they should be; pydantic's texts for these kinds never quote the input."""
-    fields = {".".join(str(part) for part in item["loc"][1:]): _say(item) for item in error.errors()}
-    return InvalidInput(
-        f"not valid: {json.dumps(sorted(fields))}", fields={name: say for name, say in fields.items() if name}
-    )
+    faults = error.errors()
+    if any(item["loc"][1:] == () or item["type"] == "json_invalid" for item in faults):
+        return InvalidInput("the body is not what it must be", detail="The body must be a JSON object.")
+    fields = {".".join(str(part) for part in item["loc"][1:]): _say(item) for item in faults}
+    return InvalidInput(f"not valid: {json.dumps(sorted(fields))}", fields=fields)
 
 
 def _names(error: RequestValidationError) -> list[str]:
@@ -180,7 +185,6 @@ def _names(error: RequestValidationError) -> list[str]:
 def _say(item: dict[str, Any]) -> str:
     return {
         "missing": "This field is required.",
-        "json_invalid": "The body is not valid JSON.",
         "extra_forbidden": "This field is not known here.",
         "string_too_long": "This is too long.",
     }.get(item["type"], "This is not valid.")

@@ -12,22 +12,17 @@ from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
 
-from watchword.core.errors import AuthError, InvalidRequest, InvalidToken, Misdirected, MissingToken
+from watchword.core.errors import AuthError, InvalidRequest, InvalidToken, MissingToken
 from watchword.core.models import Principal, User
 from watchword.core.tokens import Access
 from watchword.flows import authenticate
 from watchword.flows.kit import Kit
-from watchword.web import client, errors
 from watchword.web.errors import Refused
-from watchword.web.lines import Line, Switchboard
+from watchword.web.lines import LINE, Line, Switchboard
 
 Open = Callable[[], Awaitable[Kit]]
 """Gives the kit, and starts the house first where no lifespan did."""
-
-LINE = "watchword.line"
 
 
 class Guard(SecurityBase):
@@ -126,38 +121,3 @@ def presented(connection: HTTPConnection) -> tuple[str | None, str | None]:
     if scheme.lower() != "bearer":
         return None, None
     return token.strip(" "), None
-
-
-class Door:
-    """The ASGI middleware that `install` puts in front of the application: it keeps a loopback issuer on this machine,
-    and holds the lines of WebSockets for the guards."""
-
-    def __init__(self, app: ASGIApp, loopback: bool) -> None:
-        self._app = app
-        self._loopback = loopback
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-        elif self._loopback and not client.is_local(_host(scope)):
-            await self._misdirected(scope, receive, send)
-        elif scope["type"] == "http" or LINE in scope:
-            await self._app(scope, receive, send)
-        else:
-            line = scope[LINE] = Line(receive, send)
-            try:
-                await self._app(scope, line.receive, line.send)
-            finally:
-                line.done()
-
-    async def _misdirected(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = errors.problem(Misdirected("the Host is not this machine's"))
-        if scope["type"] == "http":
-            await response(scope, receive, send)
-        else:
-            await errors.refuse_socket(WebSocket(scope, receive, send), response)
-
-
-def _host(scope: Scope) -> str | None:
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    return hosts[0].decode("latin-1") if len(hosts) == 1 else None

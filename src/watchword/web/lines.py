@@ -14,6 +14,9 @@ from watchword.flows import authenticate
 from watchword.flows.kit import Kit
 from watchword.ports import Change
 
+LINE = "watchword.line"
+"""Where a WebSocket's line stands in the ASGI scope."""
+
 CLOSE_CODE = 4401
 TICK_SECONDS = 0.1
 ASK_EVERY = 2

@@ -15,11 +15,11 @@ class Body(BaseModel):
 
 
 class LoginForm(Body):
-    """The OAuth2 password form. RFC 6749 4.3.2."""
+    """The OAuth2 password form. RFC 6749 4.3.2. Credentials have no length here: over-long ones are refused as wrong ones."""
 
     grant_type: Annotated[str, Field(pattern="^password$", description="`password`, or left out")] = "password"
-    username: Annotated[Text, Field(description="an email address or a username")]
-    password: Annotated[Text, Field(json_schema_extra={"format": "password"})]
+    username: Annotated[str, Field(description="an email address or a username")]
+    password: Annotated[str, Field(json_schema_extra={"format": "password"})]
     scope: Annotated[Text, Field(description="space-separated; empty asks for all that the user may have")] = ""
 
 

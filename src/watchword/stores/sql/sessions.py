@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, and_, case, delete, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.core import scopes
+from watchword.core import opaque, scopes
 from watchword.core.models import Revoked, Session, User
 from watchword.core.opaque import MAX_GENERATION, Presented
 from watchword.core.policy import LEEWAY
@@ -26,12 +26,12 @@ class SqlSessions:
         self._db = db
 
     @verb
-    async def open(self, session: Session, r_hash: bytes, proven: User) -> bool:
+    async def open(self, session: Session, r: bytes, proven: User) -> bool:
         """See `ports.Sessions.open`. FOR SHARE makes a concurrent disable wait, or this statement see its result."""
         row = {
             "id": session.id,
             "user_id": session.user_id,
-            "r_hash": r_hash,
+            "r_hash": opaque.fingerprint(r),
             "generation": session.generation,
             "answer": TURNED,
             "turned_at": session.created_at,
