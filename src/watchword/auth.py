@@ -12,25 +12,21 @@ from fastapi import APIRouter, FastAPI
 from watchword.core.clock import Clock, Entropy, SystemClock, system_entropy
 from watchword.core.errors import ConfigError
 from watchword.core.passwords import OWASP, Argon2Parameters
-from watchword.flows import upkeep
-from watchword.flows.hashing import HashingPool
-from watchword.flows.keyring import Keyring
 from watchword.flows.kit import Kit
-from watchword.ports import Change, KeysChanged
-from watchword.web import collisions
-from watchword.web.accounts import account_routes
 from watchword.web.door import Door
 from watchword.web.errors import Refused, on_refused
 from watchword.web.guard import Guard, requirement, user_of
-from watchword.web.health import health_routes
-from watchword.web.sessions import session_routes, token_routes
-from watchword.web.wellknown import well_known_routes
 
 if TYPE_CHECKING:
     from watchword.home import Home
     from watchword.settings import Settings
 
 UPKEEP_SECONDS = 3600.0
+
+
+def _later(module: str) -> Any:
+    """A module that is loaded when it is needed, so that `import watchword` costs little beyond `import fastapi`."""
+    return importlib.import_module(f"watchword.{module}")
 
 
 class Auth:
@@ -49,7 +45,7 @@ class Auth:
         entropy: Entropy = system_entropy,
         argon2: Argon2Parameters = OWASP,
     ) -> None:
-        self.settings: Settings = settings or importlib.import_module("watchword.settings").Settings()
+        self.settings: Settings = settings or _later("settings").Settings()
         self.policy = self.settings.policy(argon2)
         self._clock = clock or SystemClock()
         self._entropy = entropy
@@ -89,12 +85,11 @@ class Auth:
             )
         self._app, self._prefix = app, prefix
         self.principal.moved_to(prefix)
-        self._add(app, token_routes(self.open), prefix)
-        self._add(app, session_routes(self.open, self.principal), prefix)
-        self._add(app, account_routes(self.open, self.principal), prefix)
-        self._add(app, well_known_routes(self.open, prefix), "")
-        if health:
-            self._add(app, health_routes(self.open), "")
+        routes = _later("web.routes")
+        for router in routes.below_prefix(self.open, self.principal):
+            self._add(app, router, prefix)
+        for router in routes.at_root(self.open, prefix, health=health):
+            self._add(app, router, "")
         app.add_exception_handler(Refused, cast("Callable[..., Any]", on_refused))
         app.add_middleware(Door, loopback=self.policy.loopback)
         app.router.lifespan_context = self._around(app.router.lifespan_context)
@@ -102,7 +97,7 @@ class Auth:
 
     def install_well_known(self, outer: FastAPI) -> None:
         """Serve the well-known routes at the root of an application that mounts the one with `install`."""
-        outer.include_router(well_known_routes(self.open, self._prefix))
+        outer.include_router(_later("web.routes").well_known_routes(self.open, self._prefix))
 
     async def open(self) -> Kit:
         """The tools, ready to use. Starts on first use when no lifespan did; any number of callers wait for one start."""
@@ -122,11 +117,8 @@ class Auth:
         """Give everything back. The next use starts anew."""
         kit, self._kit = self._kit, None
         home, self._home = self._home, None
-        if kit is not None:
-            await kit.revocations.stop()
-            kit.hashing.close()
-        if home is not None:
-            await home.db.close()
+        if home is not None and kit is not None:
+            await home.close(kit)
 
     def describe(self) -> list[str]:
         """Where a started house keeps its things, for people. Without any secret."""
@@ -147,37 +139,12 @@ class Auth:
         try:
             if self._kit is None:
                 if self._app is not None:
-                    collisions.refuse(self._app.routes, self._routes())
-                self._kit = await self._build(lifespan=lifespan)
+                    _later("web.routes").refuse(self._app.routes, self._routes())
+                home = _later("home").Home(self.settings)
+                self._kit = await home.open(self.policy, self._clock, self._entropy, here=lifespan)
+                self._home = home
         finally:
             self._starting.release()
-
-    async def _build(self, *, lifespan: bool) -> Kit:
-        home = importlib.import_module("watchword.home").Home(self.settings)
-        await home.open(here=lifespan)
-        self._home = home
-        stores = home.stores(self._clock, self.policy)
-        keyring = Keyring(stores.keys, home.masters, self.policy, self._clock, self._entropy)
-        await keyring.start()
-        kit = Kit(
-            policy=self.policy,
-            clock=self._clock,
-            entropy=self._entropy,
-            users=stores.users,
-            sessions=stores.sessions,
-            keys=stores.keys,
-            revocations=stores.revocations,
-            keyring=keyring,
-            hashing=HashingPool(self.policy, self._entropy),
-        )
-
-        def on_change(change: Change) -> None:
-            if isinstance(change, KeysChanged):
-                keyring.stale = True
-
-        kit.revocations.watch(on_change)
-        await kit.revocations.start()
-        return kit
 
     def _add(self, app: FastAPI, router: APIRouter, prefix: str) -> None:
         app.include_router(router, prefix=prefix)
@@ -207,5 +174,5 @@ class Auth:
     async def _keep_up(self) -> None:
         """Upkeep now and every hour. A failure is logged, and tried again at the next turn."""
         while True:
-            await upkeep.attempt(await self.open())
+            await _later("flows.upkeep").attempt(await self.open())
             await asyncio.sleep(UPKEEP_SECONDS)

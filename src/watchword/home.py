@@ -3,13 +3,15 @@
 import contextlib
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from watchword.core import jose, secrets
-from watchword.core.clock import Clock, system_entropy
+from watchword.core.clock import Clock, Entropy, system_entropy
 from watchword.core.errors import ConfigError
 from watchword.core.policy import Policy
+from watchword.flows.hashing import HashingPool
+from watchword.flows.keyring import Keyring
+from watchword.flows.kit import Kit
 from watchword.settings import Settings
 from watchword.stores.sql import migrate
 from watchword.stores.sql.engine import Database
@@ -20,16 +22,6 @@ from watchword.stores.sql.users import SqlUsers
 
 KEY_FILE = "master.key"
 DATABASE_FILE = "watchword.db"
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The adapters of one database."""
-
-    users: SqlUsers
-    sessions: SqlSessions
-    keys: SqlKeys
-    revocations: SqlRevocations
 
 
 class Home:
@@ -48,15 +40,40 @@ class Home:
         url = settings.database_url
         self.db = Database(url.get_secret_value() if url else f"sqlite:///{self.folder / DATABASE_FILE}")
 
-    async def open(self, *, here: bool) -> None:
-        """Settle the database on this event loop (or one of its own) and make sure of its schema. Raises ConfigError."""
-        self.db.settle(here=here)
-        await migrate.check(self.db, may_migrate=self._loopback)
+    async def open(self, policy: Policy, clock: Clock, entropy: Entropy, *, here: bool) -> Kit:
+        """The kit, ready: schema checked, keys loaded, feed followed. Raises ConfigError with the cure.
 
-    def stores(self, clock: Clock, policy: Policy) -> Stores:
-        """The adapters that flows work with."""
-        db = self.db
-        return Stores(SqlUsers(db), SqlSessions(db), SqlKeys(db), SqlRevocations(db, clock, policy))
+        The database settles on the running event loop (`here`), or on one of its own.
+        """
+        self.db.settle(here=here)
+        try:
+            await migrate.check(self.db, may_migrate=self._loopback)
+            keys = SqlKeys(self.db)
+            keyring = Keyring(keys, self.masters, policy, clock, entropy)
+            await keyring.start()
+            kit = Kit(
+                policy=policy,
+                clock=clock,
+                entropy=entropy,
+                users=SqlUsers(self.db),
+                sessions=SqlSessions(self.db),
+                keys=keys,
+                revocations=SqlRevocations(self.db, clock, policy),
+                keyring=keyring,
+                hashing=HashingPool(policy, entropy),
+            )
+            kit.revocations.watch(keyring.on_change)
+            await kit.revocations.start()
+        except BaseException:
+            await self.db.close()
+            raise
+        return kit
+
+    async def close(self, kit: Kit) -> None:
+        """Stop following, let threads and connections go."""
+        await kit.revocations.stop()
+        kit.hashing.close()
+        await self.db.close()
 
 
 def _make_folder(folder: Path) -> None:

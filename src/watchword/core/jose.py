@@ -6,6 +6,7 @@ algorithm is used, the header never does (RFC 8725 3.1). This is the only module
 
 import base64
 import binascii
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -364,15 +365,13 @@ def has_roca_fingerprint(n: int) -> bool:
 
     Such a modulus is a power of 65537 modulo every small prime. Nemec et al., CCS 2017, section 3.
     """
-    return all(n % prime in powers for prime, powers in ROCA_POWERS)
+    return all(n % prime in powers for prime, powers in _roca_powers())
 
 
+@functools.cache
 def _roca_powers() -> list[tuple[int, frozenset[int]]]:
     primes = [p for p in range(3, 168, 2) if all(p % q for q in range(3, p, 2))]
     return [(p, frozenset(pow(65537, exponent, p) for exponent in range(p - 1))) for p in primes]
-
-
-ROCA_POWERS = _roca_powers()
 
 
 def _text(jwk: Mapping[str, Any], name: str) -> str:

@@ -8,7 +8,7 @@ from watchword.core.clock import Clock, Entropy
 from watchword.core.errors import ConfigError
 from watchword.core.keys import KeyRecord, KeyRing
 from watchword.core.policy import Policy
-from watchword.ports import Keys
+from watchword.ports import Change, Keys, KeysChanged
 
 COOL_DOWN = 5.0
 """Seconds between two looks into the store for a kid that is unknown."""
@@ -54,6 +54,11 @@ class Keyring:
     def alive(self, kid: str, timestamp: float) -> bool:
         """Whether this key still verifies at `timestamp` (seconds since the epoch)."""
         return self.ring.alive(kid, timestamp)
+
+    def on_change(self, change: Change) -> None:
+        """The feed's listener, called from any thread: the next use loads the keys anew."""
+        if isinstance(change, KeysChanged):
+            self.stale = True
 
     async def reload(self) -> None:
         """Load the records anew."""

@@ -8,7 +8,7 @@ PRODUCT = re.compile(r"([\w.+-]{1,40})(?:/([\w.]{1,20}))?")
 
 @functools.lru_cache(maxsize=2048)
 def name(user_agent: str | None) -> str:
-    """ "Chrome on Windows", "curl 8.5", or "Unknown device". Slow on its first call: keep it off the event loop."""
+    """ "Chrome on Windows", "curl", "my-tool 1.2", or "Unknown device". Slow on its first call: keep it off the event loop."""
     if not user_agent:
         return "Unknown device"
     import ua_parser  # noqa: PLC0415 - loads its patterns only where sessions are listed

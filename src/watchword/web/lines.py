@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from starlette.types import Message, Receive, Send
@@ -12,12 +13,15 @@ from watchword.core.models import Revoked
 from watchword.core.tokens import Access
 from watchword.flows import authenticate
 from watchword.flows.kit import Kit
-from watchword.ports import Change
+
+if TYPE_CHECKING:
+    from watchword.ports import Change
 
 LINE = "watchword.line"
 """Where a WebSocket's line stands in the ASGI scope."""
 
 CLOSE_CODE = 4401
+REASON = "the token is not good any more"
 TICK_SECONDS = 0.1
 ASK_EVERY = 2
 """While the feed is silent, every second tick asks the database about each open socket."""
@@ -36,34 +40,31 @@ class Line:
         self.watched: Callable[[], None] | None = None
         self._receive = receive
         self._send = send
-        self._cut = asyncio.Event()
+        self._next: asyncio.Future[Message] | None = None
+        self._cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closed = False
 
     async def receive(self) -> Message:
-        """The application's `receive`: the next message, or the disconnect as soon as the line is cut."""
+        """The application's `receive`: the next message, or the disconnect as soon as the line is cut.
+
+        A `receive` that the application cancels (a timeout, say) loses nothing: the next one gets the message.
+        """
         if self.access is None:
             return await self._receive()
-        message = asyncio.ensure_future(self._receive())
-        cut = asyncio.ensure_future(self._cut.wait())
-        try:
-            await asyncio.wait({message, cut}, return_when=asyncio.FIRST_COMPLETED)
-            if self._cut.is_set():
-                return {
-                    "type": "websocket.disconnect",
-                    "code": CLOSE_CODE,
-                    "reason": "the token is not good any more",
-                }
-            return message.result()
-        finally:
-            for task in (message, cut):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._receive())
+        await asyncio.wait({self._next, self._cut}, return_when=asyncio.FIRST_COMPLETED)
+        if self._cut.done():
+            return {"type": "websocket.disconnect", "code": CLOSE_CODE, "reason": REASON}
+        message, self._next = self._next, None
+        return message.result()
 
     async def send(self, message: Message) -> None:
         """The application's `send`: a browser that offered `bearer` gets it back, or it would hang up (RFC 6455 4.2.2)."""
-        if self._cut.is_set():
-            raise OSError("the line was cut: the token is not good any more")
+        if self._cut.done():
+            if message["type"] == "websocket.accept":
+                return  # the handshake was refused meanwhile; the first `receive` tells
+            raise OSError(f"the line was cut: {REASON}")
         if message["type"] == "websocket.accept" and self.subprotocol and not message.get("subprotocol"):
             message = {**message, "subprotocol": self.subprotocol}
         if message["type"] == "websocket.close":
@@ -74,16 +75,16 @@ class Line:
         """The application has returned."""
         if self.watched is not None:
             self.watched()
+        if self._next is not None and not self._next.cancel() and not self._next.cancelled():
+            self._next.exception()  # nobody asks any more, so nobody is told
 
     async def cut(self) -> None:
         """Close with 4401, once."""
-        if self._cut.is_set() or self._closed:
+        if self._cut.done() or self._closed:
             return
-        self._cut.set()
+        self._cut.set_result(None)
         with contextlib.suppress(Exception):  # the client may have gone first
-            await self._send(
-                {"type": "websocket.close", "code": CLOSE_CODE, "reason": "the token is not good any more"}
-            )
+            await self._send({"type": "websocket.close", "code": CLOSE_CODE, "reason": REASON})
 
 
 class Lines:
@@ -97,9 +98,10 @@ class Lines:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, line: Line) -> None:
-        """Watch a line until it is removed."""
+    def add(self, line: Line, session_id: str) -> None:
+        """Watch a line until it is removed; it is looked at once now, whatever happened before the task listens."""
         self._lines.add(line)
+        self._wake(session_id)
         if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._watch())
 
@@ -108,6 +110,7 @@ class Lines:
         self._lines.discard(line)
         if not self._lines and self._task is not None:
             self._task.cancel()
+            self._task = None  # it ends later; whoever comes before that starts another
 
     async def _watch(self) -> None:
         stop = self._kit.revocations.watch(self._on_change)
@@ -144,7 +147,7 @@ class Lines:
             self._lines.discard(line)
             await line.cut()
 
-    def _on_change(self, change: Change) -> None:
+    def _on_change(self, change: "Change") -> None:
         """From any thread: note the session and wake the task."""
         if isinstance(change, Revoked):
             with contextlib.suppress(RuntimeError):  # the loop has closed
@@ -168,5 +171,5 @@ class Switchboard:
         if lines is None or lines._kit is not kit:
             lines = self._by_loop[loop] = Lines(kit)
         line.access = access
-        lines.add(line)
+        lines.add(line, access.principal.session_id)
         return lambda: lines.remove(line)

@@ -15,7 +15,7 @@ class Body(BaseModel):
 
 
 class LoginForm(Body):
-    """The OAuth2 password form. RFC 6749 4.3.2. Credentials have no length here: over-long ones are refused as wrong ones."""
+    """The OAuth2 password form. RFC 6749 4.3.2. Over-long credentials are refused as wrong ones are, so not here."""
 
     grant_type: Annotated[str, Field(pattern="^password$", description="`password`, or left out")] = "password"
     username: Annotated[str, Field(description="an email address or a username")]
