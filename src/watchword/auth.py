@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from watchword.settings import Settings
 
 UPKEEP_SECONDS = 3600.0
+WAIT_SECONDS = 0.01
 
 
 def _later(module: str) -> Any:
@@ -134,8 +135,9 @@ class Auth:
         return self._kit
 
     async def _start(self, *, lifespan: bool) -> None:
-        """One start at a time, whichever event loops ask."""
-        await asyncio.to_thread(self._starting.acquire)
+        """One start at a time, whichever event loops ask. A caller that is cancelled while it waits holds nothing."""
+        while not self._starting.acquire(blocking=False):  # noqa: ASYNC110 - the holder may be on another loop
+            await asyncio.sleep(WAIT_SECONDS)
         try:
             if self._kit is None:
                 if self._app is not None:

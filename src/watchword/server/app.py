@@ -59,6 +59,10 @@ def configure_logging() -> None:
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": "WARNING"},
-            "loggers": {"watchword": {"level": "INFO"}, "uvicorn": {"level": "INFO"}},
+            "loggers": {
+                "watchword": {"level": "INFO"},
+                "uvicorn": {"level": "INFO"},
+                "uvicorn.access": {"level": "WARNING"},
+            },
         }
     )

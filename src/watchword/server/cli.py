@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -262,6 +263,11 @@ def _password() -> str:
     return password
 
 
+def _command() -> str:
+    """How this command is called from here."""
+    return "watchword" if shutil.which("watchword") else f"{sys.executable} -m watchword"
+
+
 def _only_here(host: str) -> bool:
     from watchword.web.client import is_local
 
@@ -277,7 +283,7 @@ async def _welcome(settings: "Settings") -> None:
     try:
         lines = [f"Watchword at {settings.issuer}", *auth.describe()]
         if not await (await auth.open()).users.page("", 1):
-            lines += ["Make your first user:  watchword users add you@example.com --scope admin"]
+            lines += [f"Make your first user:  {_command()} users add you@example.com --scope admin"]
         lines += [f"Then look at           {settings.issuer}/docs"]
     finally:
         await auth.stop()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from starlette.types import Message, Receive, Send
@@ -53,7 +53,8 @@ class Line:
             return await self._receive()
         if self._next is None:
             self._next = asyncio.ensure_future(self._receive())
-        await asyncio.wait({self._next, self._cut}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {self._next, self._cut}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self._cut.done():
             return {"type": "websocket.disconnect", "code": CLOSE_CODE, "reason": REASON}
         message, self._next = self._next, None
@@ -93,10 +94,11 @@ class Lines:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._lines: set[Line] = set()
-        self._news: set[str] = set()
+        self._news: set[str | None] = set()
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
+        self._cutting: set[asyncio.Task[None]] = set()
 
     def add(self, line: Line, session_id: str) -> None:
         """Watch a line until it is removed; it is looked at once now, whatever happened before the task listens."""
@@ -127,9 +129,10 @@ class Lines:
             stop()
 
     def _due(self, *, asking: bool) -> list[Line]:
-        """The lines to look at: those with news, those past `exp`, and now and then all while the feed is silent."""
+        """The lines to look at: those with news, those past `exp`; all when the keys changed, and now and then all while
+        the feed is silent."""
         news, self._news = self._news, set()
-        if asking and not self._kit.revocations.fresh():
+        if None in news or (asking and not self._kit.revocations.fresh()):
             return list(self._lines)
         now = self._kit.clock.timestamp()
         return [
@@ -142,18 +145,22 @@ class Lines:
         if line.access is None:
             return
         try:
+            if self._kit.keyring.stale:
+                await self._kit.keyring.reload()
             await authenticate.still_good(self._kit, line.access)
         except AuthError:
             self._lines.discard(line)
-            await line.cut()
+            cutting = self._loop.create_task(line.cut())  # a client that does not answer must not hold up the others
+            self._cutting.add(cutting)
+            cutting.add_done_callback(self._cutting.discard)
 
     def _on_change(self, change: "Change") -> None:
-        """From any thread: note the session and wake the task."""
-        if isinstance(change, Revoked):
-            with contextlib.suppress(RuntimeError):  # the loop has closed
-                self._loop.call_soon_threadsafe(self._wake, change.session_id)
+        """From any thread: note the session (None where the keys changed) and wake the task."""
+        session_id = change.session_id if isinstance(change, Revoked) else None
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._wake, session_id)
 
-    def _wake(self, session_id: str) -> None:
+    def _wake(self, session_id: str | None) -> None:
         self._news.add(session_id)
         self._woken.set()
 
