@@ -29,8 +29,7 @@ async def bearer(kit: Kit, token: str) -> Access:
 
 async def genuine(kit: Kit, token: str) -> Access:
     """The access that this token gave when it was made: signature, type, issuer, audience, time. Raises InvalidToken."""
-    if kit.keyring.stale:
-        await kit.keyring.reload()
+    await kit.keyring.follow(heard=kit.revocations.fresh())
     access = kit.cache.get(token)
     if access is not None:
         return access

@@ -47,9 +47,9 @@ class HashingPool:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, stored: str | None, password: str) -> passwords.Match:
-        if stored is None:
-            self._decoy = self._decoy or passwords.hash_password(self._decoy_password, self._parameters)
-        return passwords.verify(stored or str(self._decoy), password, self._parameters)
+        if self._decoy is None:  # made by the first who comes, known or not, so that it tells nothing
+            self._decoy = passwords.hash_password(self._decoy_password, self._parameters)
+        return passwords.verify(stored or self._decoy, password, self._parameters)
 
     async def _run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         if self._waiting >= self._room:

@@ -5,13 +5,13 @@ from datetime import datetime
 
 from watchword.core import jose, keys, opaque, sealing
 from watchword.core.clock import Clock, Entropy
-from watchword.core.errors import ConfigError
+from watchword.core.errors import AuthError, ConfigError
 from watchword.core.keys import KeyRecord, KeyRing
 from watchword.core.policy import Policy
 from watchword.ports import Change, Keys, KeysChanged
 
 COOL_DOWN = 5.0
-"""Seconds between two looks into the store for a kid that is unknown."""
+"""Seconds between two looks into the store that nobody asked for by the feed."""
 
 
 class Keyring:
@@ -25,6 +25,7 @@ class Keyring:
         self._clock = clock
         self._entropy = entropy
         self._looked_at = float("-inf")
+        self._asked = self._taken = 0
         self.ring: KeyRing = keys.ring((), {}, self._refresh_keys)
         self.stale = False
         """Set by the feed, from any thread, when the records changed."""
@@ -41,14 +42,12 @@ class Keyring:
 
     async def rotate(self, now: datetime) -> bool:
         """Publish a successor if one is due; whether this worker made it. Of N workers exactly one does."""
-        records = await self._store.load()
+        records = await self._load()
         signs_from = keys.successor_due(records, self._policy.signing_alg, self._policy.key_rotation, now)
-        made = signs_from is not None and await self._store.add(
-            self._make(len(records) and records[-1].generation, signs_from, now)
-        )
-        if signs_from is not None:
-            records = await self._store.load()
-        self._take(records)
+        if signs_from is None:
+            return False
+        made = await self._store.add(self._make(len(records) and records[-1].generation, signs_from, now))
+        await self._load()
         return made
 
     def alive(self, kid: str, timestamp: float) -> bool:
@@ -61,12 +60,24 @@ class Keyring:
             self.stale = True
 
     async def reload(self) -> None:
-        """Load the records anew."""
+        """Load the records anew; where the last key was retired, one is made at once."""
         self.stale = False
-        self._take(await self._store.load())
+        try:
+            if all(record.retired_at for record in await self._load()):
+                await self.rotate(self._clock.now())
+        except AuthError:
+            self.stale = True  # the store is away, and the change is still to be heard
+            raise
+
+    async def follow(self, *, heard: bool) -> None:
+        """Heed what the feed said of the keys; where it is silent (not `heard`), look for oneself now and then."""
+        if self.stale:
+            await self.reload()
+        elif not heard:
+            await self.look_again()
 
     async def look_again(self) -> bool:
-        """Load the records for a kid that is unknown here; False, without a look, within the cool-down."""
+        """Load the records anew; False, without a look, within the cool-down."""
         monotonic = self._clock.monotonic()
         if monotonic - self._looked_at < COOL_DOWN:
             return False
@@ -82,6 +93,16 @@ class Keyring:
         if dead:
             await self._store.remove(dead)
             await self.reload()
+
+    async def _load(self) -> Sequence[KeyRecord]:
+        """The records, taken in; an answer that a later question has overtaken must not bring a retired key back."""
+        self._asked += 1
+        asked = self._asked
+        records = await self._store.load()
+        if asked > self._taken:
+            self._take(records)
+            self._taken = asked
+        return records
 
     def _make(self, last_generation: int, signs_from: datetime, now: datetime) -> KeyRecord:
         generation = last_generation + 1

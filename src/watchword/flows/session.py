@@ -59,19 +59,18 @@ async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None) ->
     return tokens.pair(ring, policy, session, granted, presented.r, kit.entropy(16), now)
 
 
-async def close(kit: Kit, session_id: str, user_id: str | None = None) -> None:
-    """End one session (of this user, where given) with every token made from it. Ending it twice is no error."""
+async def close(kit: Kit, session_id: str, user_id: str | None = None) -> bool:
+    """End one session (of this user, where given) with every token made from it; whether it was alive."""
     revoked = await kit.sessions.close(session_id, user_id, kit.clock.now())
     if revoked:
         kit.announce(SessionClosed(user_id, session_id), revoked)
+    return bool(revoked)
 
 
 async def close_listed(kit: Kit, session_id: str, user_id: str) -> None:
     """End a session from its owner's list. Raises NotFound when it is not alive, or is not theirs."""
-    now = kit.clock.now()
-    if session_id not in {session.id for session in await kit.sessions.of_user(user_id, now)}:
-        raise NotFound("no such session of this user")
-    await close(kit, session_id, user_id)
+    if not await close(kit, session_id, user_id):
+        raise NotFound("no such live session of this user")
 
 
 async def close_all(kit: Kit, user_id: str) -> None:

@@ -294,5 +294,5 @@ def _text(error: Exception) -> str:
     if isinstance(error, InvalidInput) and error.fields:
         return " ".join(f"{name}: {text}" for name, text in error.fields.items())
     if isinstance(error, AuthError):
-        return error.detail
+        return error.detail if error.because == error.detail else f"{error.detail} ({error.because})"
     return str(error)

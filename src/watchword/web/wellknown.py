@@ -22,8 +22,7 @@ def well_known_routes(open_house: Open, prefix: str) -> APIRouter:
     async def jwks(response: Response) -> dict[str, list[dict[str, Any]]]:
         """The public keys that verify access tokens now, or will sign soon."""
         kit = await open_house()
-        if kit.keyring.stale:
-            await kit.keyring.reload()
+        await kit.keyring.follow(heard=kit.revocations.fresh())
         response.headers["Cache-Control"] = cached
         return kit.keyring.ring.jwks(kit.clock.now())
 
