@@ -22,8 +22,8 @@ VENV = ROOT / ".venv"
 BIN = VENV / "bin"
 PYTHON = BIN / "python"
 LOCKED = ROOT / "requirements.lock"
-_LOCK = VENV / ".lock"
-_STAMP = VENV / ".stamp"
+_LOCK = VENV / ".watchword-lock"  # uv waits for whoever holds .venv/.lock
+_STAMP = VENV / ".watchword-stamp"
 
 
 class _Stamp(NamedTuple):

@@ -1,0 +1,90 @@
+"""Real worker processes of a small protected application, each on a port of its own, so that a test can choose one."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from tests.live import DEADLINE, free_port
+
+ISSUER = "http://localhost:8000"
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class Worker:
+    """One process: `url` is its own, `log` what it printed."""
+
+    url: str
+    log: Path
+    process: "subprocess.Popen[bytes]"
+
+    def stop(self) -> None:
+        """End it, by force if it does not go."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        finally:
+            if self.process.stdin is not None:
+                self.process.stdin.close()
+
+
+def settings(database_url: str, folder: Path) -> dict[str, str]:
+    """The environment that makes processes workers of one deployment."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "WATCHWORD_ISSUER": ISSUER,
+        "WATCHWORD_DATABASE_URL": database_url,
+        "WATCHWORD_DATA_DIR": str(folder / ".watchword"),
+    }
+
+
+def start(environment: dict[str, str], folder: Path) -> Worker:
+    """Start one worker; it is not waited for. It ends when this process does."""
+    port = free_port()
+    log = folder / f"worker-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fleet_worker", str(port)],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    return Worker(f"http://localhost:{port}", log, process)
+
+
+@contextlib.contextmanager
+def running(count: int, database_url: str, folder: Path) -> Iterator[list[Worker]]:
+    """`count` workers on one database, ready; stopped at the end."""
+    environment = settings(database_url, folder)
+    started = [start(environment, folder) for _ in range(count)]
+    try:
+        for worker in started:
+            ready(worker)
+        yield started
+    finally:
+        for worker in started:
+            worker.stop()
+
+
+def ready(worker: Worker) -> None:
+    """Wait until a worker answers /readyz. Raises AssertionError with what it printed."""
+    give_up = time.monotonic() + DEADLINE
+    while time.monotonic() < give_up and worker.process.poll() is None:
+        with contextlib.suppress(httpx2.TransportError):
+            if httpx2.get(f"{worker.url}/readyz").status_code == 200:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"the worker did not come up:\n{worker.log.read_text()}")

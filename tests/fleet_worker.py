@@ -1,0 +1,44 @@
+"""One worker: `python -m tests.fleet_worker PORT`. It ends when whoever started it does."""
+
+import os
+import sys
+import threading
+from typing import Annotated
+
+import uvicorn
+from fastapi import Depends, FastAPI, WebSocket
+
+from watchword import Auth, Principal
+from watchword.core.passwords import Argon2Parameters
+
+CHEAP = Argon2Parameters(memory_cost=8, time_cost=1, parallelism=1)
+
+app = FastAPI()
+auth = Auth(argon2=CHEAP).install(app, health=True)
+
+
+@app.get("/items/", dependencies=[Depends(auth.principal)])
+async def items() -> list[str]:
+    return ["Foo", "Bar", "Baz"]
+
+
+@app.get("/written", dependencies=[Depends(auth.requires("items:write"))])
+async def written() -> str:
+    return "ok"
+
+
+@app.websocket("/ws")
+async def echo(socket: WebSocket, who: Annotated[Principal, Depends(auth.principal)]) -> None:
+    await socket.accept()
+    async for text in socket.iter_text():
+        await socket.send_text(f"{who.user_id}: {text}")
+
+
+def end_with_the_tests() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_the_tests, daemon=True).start()
+    uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", access_log=False)

@@ -1,0 +1,172 @@
+"""What ends on one worker has ended on all of them. How fast is measured by `benchmarks/revocation`."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests import fleet
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from watchword import Auth, Settings
+from watchword.core.passwords import Argon2Parameters
+from watchword.flows import accounts
+from watchword.flows.kit import Kit
+from watchword.web.lines import CLOSE_CODE
+
+PASSWORD = "correct horse battery staple"
+CHEAP = Argon2Parameters(memory_cost=8, time_cost=1, parallelism=1)
+DEADLINE = 10.0
+
+pytestmark = pytest.mark.xdist_group("races")
+
+
+class Deployment:
+    """Workers on one database, and the operator beside them."""
+
+    def __init__(self, running: list[fleet.Worker], client: httpx2.AsyncClient, kit: Kit) -> None:
+        self.urls = [worker.url for worker in running]
+        self.client = client
+        self.kit = kit
+        self.made = 0
+
+    async def signed_in(self, *scopes: str) -> "SignedIn":
+        """A fresh user with one session, known to every worker."""
+        self.made += 1
+        email = f"user{self.made}@example.com"
+        user = await accounts.add(self.kit, email, PASSWORD, None, frozenset(scopes))
+        answer = await self.client.post(f"{self.urls[0]}/login", data={"username": email, "password": PASSWORD})
+        tokens = answer.json()
+        bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+        for url in self.urls:
+            assert (await self.client.get(f"{url}/items/", headers=bearer)).status_code == 200
+        return SignedIn(user.id, email, tokens, bearer)
+
+    async def refused_everywhere(self, bearer: dict[str, str], path: str = "/items/") -> None:
+        """Wait until every worker answers 401."""
+        for url in self.urls:
+            give_up = time.monotonic() + DEADLINE
+            while (await self.client.get(url + path, headers=bearer)).status_code != 401:
+                assert time.monotonic() < give_up, f"{url} still accepts the token"
+
+
+class SignedIn:
+    """A user's tokens."""
+
+    def __init__(self, user_id: str, email: str, tokens: dict[str, Any], bearer: dict[str, str]) -> None:
+        self.user_id = user_id
+        self.email = email
+        self.tokens = tokens
+        self.bearer = bearer
+
+
+@pytest.fixture
+def running(database_url: str, tmp_path: Path) -> Iterator[tuple[str, list[fleet.Worker]]]:
+    count = 4 if database_url.startswith("sqlite") else 2
+    with fleet.running(count, database_url, tmp_path) as started:
+        yield database_url, started
+
+
+@asynccontextmanager
+async def deployment(running: tuple[str, list[fleet.Worker]], folder: Path) -> AsyncIterator[Deployment]:
+    database_url, started = running
+    operator = Auth(Settings(database_url=database_url, data_dir=folder / ".watchword"), argon2=CHEAP)
+    await operator.start()
+    try:
+        async with httpx2.AsyncClient(timeout=30) as client:
+            yield Deployment(started, client, await operator.open())
+    finally:
+        await operator.stop()
+
+
+Act = Callable[[Deployment, SignedIn], Awaitable[Any]]
+
+ACTS: dict[str, Act] = {
+    "logout": lambda d, who: d.client.post(f"{d.urls[0]}/logout", headers=who.bearer),
+    "logout everywhere": lambda d, who: d.client.delete(f"{d.urls[0]}/sessions", headers=who.bearer),
+    "disable": lambda d, who: accounts.disable(d.kit, who.user_id),
+    "delete": lambda d, who: accounts.delete(d.kit, who.user_id),
+    "password": lambda d, who: accounts.set_password(d.kit, who.user_id, "another long passphrase"),
+    "reused refresh token": lambda d, who: reuse(d, who),
+}
+
+
+async def reuse(d: Deployment, who: SignedIn) -> None:
+    """Two turns, and then the first token again."""
+    token = who.tokens["refresh_token"]
+    for _ in range(2):
+        answer = await d.client.post(
+            f"{d.urls[0]}/refresh", data={"grant_type": "refresh_token", "refresh_token": token}
+        )
+        token = answer.json()["refresh_token"]
+    first = {"grant_type": "refresh_token", "refresh_token": who.tokens["refresh_token"]}
+    assert (await d.client.post(f"{d.urls[0]}/refresh", data=first)).status_code == 400
+
+
+async def test_every_act_that_ends_sessions_ends_their_access_tokens_on_every_worker(
+    running: tuple[str, list[fleet.Worker]], tmp_path: Path
+) -> None:
+    """RV-01, RV-04: a stolen access token must not outlive the logout by going to another worker."""
+    async with deployment(running, tmp_path) as d:
+        for act in ACTS.values():
+            who = await d.signed_in()
+            await act(d, who)
+            await d.refused_everywhere(who.bearer)
+            refresh = {"grant_type": "refresh_token", "refresh_token": who.tokens["refresh_token"]}
+            assert (await d.client.post(f"{d.urls[-1]}/refresh", data=refresh)).status_code == 400
+
+
+async def test_a_scope_that_is_taken_away_ends_the_tokens_and_not_the_session(
+    running: tuple[str, list[fleet.Worker]], tmp_path: Path
+) -> None:
+    """TC-11: whoever lost a right must not keep using the token that still carries it."""
+    async with deployment(running, tmp_path) as d:
+        who = await d.signed_in("items:write")
+        assert (await d.client.get(f"{d.urls[1]}/written", headers=who.bearer)).status_code == 200
+        await accounts.revoke(d.kit, who.user_id, {"items:write"})
+        await d.refused_everywhere(who.bearer)
+        refresh = {"grant_type": "refresh_token", "refresh_token": who.tokens["refresh_token"]}
+        tokens = (await d.client.post(f"{d.urls[1]}/refresh", data=refresh)).json()
+        bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+        for url in d.urls:
+            assert (await d.client.get(f"{url}/items/", headers=bearer)).status_code == 200
+            assert (await d.client.get(f"{url}/written", headers=bearer)).status_code == 403
+
+
+async def test_an_open_websocket_on_another_worker_is_closed(
+    running: tuple[str, list[fleet.Worker]], tmp_path: Path
+) -> None:
+    """A socket that was opened before the logout must not go on as the user who left."""
+    async with deployment(running, tmp_path) as d:
+        who = await d.signed_in()
+        url = d.urls[-1].replace("http://", "ws://") + "/ws"
+        token = who.tokens["access_token"]
+        async with connect(url, subprotocols=["bearer", token], proxy=None) as socket:  # type: ignore[list-item]
+            assert socket.subprotocol == "bearer"
+            await socket.send("hello")
+            assert await socket.recv() == f"{who.user_id}: hello"
+            await d.client.post(f"{d.urls[0]}/logout", headers=who.bearer)
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(socket.recv(), DEADLINE)
+            assert socket.close_code == CLOSE_CODE
+
+
+async def test_a_worker_that_starts_later_refuses_what_was_ended_before(
+    running: tuple[str, list[fleet.Worker]], tmp_path: Path
+) -> None:
+    """RV-06: a restart must not revive a token."""
+    database_url, _ = running
+    async with deployment(running, tmp_path) as d:
+        who = await d.signed_in()
+        await d.client.post(f"{d.urls[0]}/logout", headers=who.bearer)
+        late = fleet.start(fleet.settings(database_url, tmp_path), tmp_path)
+        try:
+            fleet.ready(late)
+            assert (await d.client.get(f"{late.url}/items/", headers=who.bearer)).status_code == 401
+        finally:
+            late.stop()
