@@ -1,0 +1,69 @@
+"""Many first starts at once make one of everything."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from tests import databases, fleet, servers
+
+from watchword.core.keys import KeyRecord
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.keys import SqlKeys
+
+pytestmark = pytest.mark.xdist_group("races")
+
+WORKERS = 6
+
+
+async def stored_keys(url: str) -> list[KeyRecord]:
+    db = Database(url)
+    db.settle(here=True)
+    try:
+        return await SqlKeys(db).load()
+    finally:
+        await db.close()
+
+
+def test_many_workers_on_an_empty_folder_make_one_key_and_one_master_key(tmp_path: Path) -> None:
+    """KY-10: two first keys (or master keys) would make half the tokens unreadable to half the workers."""
+    url = f"sqlite:///{tmp_path / 'watchword.db'}"
+    with fleet.running(WORKERS, url, tmp_path):
+        records = asyncio.run(stored_keys(url))
+    assert [record.generation for record in records] == [1]
+    folder = tmp_path / ".watchword"
+    assert [path.name for path in folder.glob("*key*")] == ["master.key"]
+    assert (folder / "master.key").stat().st_mode & 0o777 == 0o600
+    assert (folder / ".gitignore").read_text() == "*\n"
+
+
+def test_many_workers_on_an_empty_postgresql_make_one_key(postgres_url: str, tmp_path: Path) -> None:
+    """KY-10, with the migration run by all of them at once."""
+    with fleet.running(WORKERS, postgres_url, tmp_path):
+        assert [record.generation for record in asyncio.run(stored_keys(postgres_url))] == [1]
+
+
+async def test_many_migrations_at_once_all_succeed(postgres_server: servers.PostgresServer, tmp_path: Path) -> None:
+    url = postgres_server.create_database()
+    try:
+        for target in (url, f"sqlite:///{tmp_path / 'many.db'}"):
+            await asyncio.gather(*(databases.migrated(target) for _ in range(4)))
+    finally:
+        postgres_server.drop_database(url)
+
+
+def test_the_sqlite_file_is_durable(sqlite_template: Path, tmp_path: Path) -> None:
+    """A logout must survive a power cut: WAL with synchronous=FULL, on every connection that writes."""
+
+    async def pragmas() -> tuple[object, ...]:
+        db = Database(databases.copy(sqlite_template, tmp_path))
+        async with db.write() as connection:
+            found = [
+                (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            ]
+        await db.close()
+        return tuple(found)
+
+    assert asyncio.run(pragmas()) == ("wal", 2, 1)
+    assert sqlite3.sqlite_version_info >= (3, 35), "RETURNING"

@@ -1,0 +1,122 @@
+"""The revocation feed on SQLite: what it hears, and what happens when it does not."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from watchword.core.errors import Unavailable
+from watchword.core.models import Revoked
+from watchword.core.policy import Policy
+from watchword.ports import KeysChanged
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.keys import SqlKeys
+from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.sessions import SqlSessions
+from watchword.stores.sql.users import SqlUsers
+from watchword.testing import FrozenClock
+from watchword.testing.contracts import NOW, KeyRecord, opened, user
+
+DEADLINE = 10.0
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture
+async def stores(sqlite_url: str, clock: FrozenClock) -> AsyncIterator[SimpleNamespace]:
+    db = Database(sqlite_url)
+    db.settle(here=True)
+    following, writing = SqlRevocations(db, clock, Policy()), SqlRevocations(db, clock, Policy())
+    yield SimpleNamespace(
+        db=db,
+        users=SqlUsers(db),
+        sessions=SqlSessions(db),
+        keys=SqlKeys(db),
+        revocations=writing,
+        following=following,
+    )
+    await following.stop()
+    await db.close()
+
+
+async def becomes_true(question: Callable[[], Any]) -> None:
+    give_up = time.monotonic() + DEADLINE
+    while not question():
+        assert time.monotonic() < give_up, "it never came true"
+        await asyncio.sleep(0.01)
+
+
+async def test_what_another_connection_commits_is_heard(stores: SimpleNamespace) -> None:
+    session = await opened(stores, await user(stores))
+    await stores.following.start()
+    assert stores.following.fresh()
+    assert not stores.following.covers(session.id, 0)
+    await stores.sessions.close(session.id, None, NOW)
+    await becomes_true(lambda: stores.following.covers(session.id, 0))
+
+
+async def test_a_published_key_is_told(stores: SimpleNamespace) -> None:
+    changes: list[object] = []
+    stores.following.watch(changes.append)
+    await stores.following.start()
+    changes.clear()
+    await stores.keys.add(KeyRecord(1, "kid", "ES256", b"sealed", NOW, NOW))
+    await becomes_true(lambda: changes == [KeysChanged()])
+
+
+async def test_a_feed_that_was_not_heard_lately_is_not_trusted(stores: SimpleNamespace, clock: FrozenClock) -> None:
+    """RV-06: a worker whose feed died must not go on accepting what others have revoked."""
+    await stores.following.start()
+    assert stores.following.fresh()
+    await stores.following.stop()
+    clock.tick(60)
+    assert not stores.following.fresh()
+    session = await opened(stores, await user(stores))
+    await stores.sessions.close(session.id, None, NOW)
+    assert not stores.following.covers(session.id, 0)
+    assert await stores.following.ask(session.id, 0)
+
+
+async def test_a_rewound_feed_is_loaded_anew(stores: SimpleNamespace) -> None:
+    """A restored backup gives positions again that were seen already: the new rows behind them must not be missed."""
+    ada = await user(stores)
+    first, second = await opened(stores, ada, 1), await opened(stores, ada, 2)
+    for number in range(5):
+        await stores.sessions.close((await opened(stores, ada, 10 + number)).id, None, NOW)
+    await stores.following.start()
+    await stores.sessions.close(first.id, None, NOW)
+    await becomes_true(lambda: stores.following.covers(first.id, 0))
+    connection = sqlite3.connect(stores.db.path)
+    connection.executescript("DELETE FROM watchword_feed; DELETE FROM sqlite_sequence;")
+    connection.execute(
+        "INSERT INTO watchword_feed (session_id, generation, expires_at) VALUES (?, ?, ?)", (second.id, 5, 1e12)
+    )
+    connection.commit()
+    connection.close()
+    await becomes_true(lambda: stores.following.covers(second.id, 5))
+    assert not stores.following.covers(first.id, 0), "the set is that of the database again"
+
+
+async def test_a_listener_that_fails_does_not_stop_the_feed(stores: SimpleNamespace) -> None:
+    def fail(change: object) -> None:
+        raise RuntimeError
+
+    stores.revocations.watch(fail)
+    stores.revocations.apply([Revoked("s", 1, NOW.timestamp())])
+    assert stores.revocations.covers("s", 1)
+
+
+async def test_a_database_that_is_away_is_unavailable_and_never_a_yes(tmp_path: Any, clock: FrozenClock) -> None:
+    """FT-01: nobody to ask means 503, not a guess."""
+    db = Database("postgresql://nobody@127.0.0.1:9/nothing")
+    db.settle(here=True)
+    with pytest.raises(Unavailable):
+        await SqlRevocations(db, clock, Policy()).ask("s", 0)
+    await db.close()
