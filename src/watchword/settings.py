@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -189,21 +189,15 @@ class Settings(BaseSettings):
         for network in self.trusted_proxies:
             _check_network(network)
         for origin in self.allowed_origins:
-            parts = urlsplit(origin)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+            parts = _web_address(origin)
+            if parts is None or parts.path or parts.query:
                 raise ConfigError(
                     f"{PREFIX}ALLOWED_ORIGINS: {origin!r} is not an origin. Write https://app.example.com."
                 )
 
     def _refuse_issuer(self) -> None:
-        parts = urlsplit(self.issuer)
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or parts.query
-            or parts.fragment
-            or parts.username
-        ):
+        parts = _web_address(self.issuer)
+        if parts is None or parts.query or parts.fragment or parts.username:
             raise ConfigError(f"{PREFIX}ISSUER is not a web address. Write https://auth.example.com.")
         if parts.scheme == "http" and not self.loopback and not self.unsafe_http_issuer:
             raise ConfigError(
@@ -227,8 +221,9 @@ def _refuse_unknown(names: Iterable[str]) -> None:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(name.upper(), list(known), 1, cutoff=0.5)
-    return f"{name} is not a setting." + (f" Did you mean {nearest[0]}?" if nearest else "")
+    bare = [one.removeprefix(PREFIX) for one in known]
+    nearest = difflib.get_close_matches(name.upper().removeprefix(PREFIX), bare, 1, cutoff=0.5)
+    return f"{name} is not a setting." + (f" Did you mean {PREFIX}{nearest[0]}?" if nearest else "")
 
 
 def _explain(error: ValidationError) -> Iterable[str]:
@@ -245,15 +240,30 @@ def _explain(error: ValidationError) -> Iterable[str]:
 
 
 def _refuse_wildcard(name: str, values: tuple[str, ...], cure: str) -> None:
-    if any("*" in value or value.endswith("/0") for value in values):
+    if any("*" in value for value in values):
         raise ConfigError(f"{PREFIX}{name} is a wildcard, so it trusts everybody. {cure}")
 
 
-def _check_network(network: str) -> None:
+def _check_network(text: str) -> None:
     try:
-        ipaddress.ip_network(network, strict=False)
+        network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise ConfigError(f"{PREFIX}TRUSTED_PROXIES: {network!r} is neither an address nor a network.") from None
+        raise ConfigError(f"{PREFIX}TRUSTED_PROXIES: {text!r} is neither an address nor a network.") from None
+    if network.prefixlen == 0:
+        raise ConfigError(
+            f"{PREFIX}TRUSTED_PROXIES: {text} is every address, so it trusts everybody. "
+            "Name your proxies' addresses: 10.0.0.0/8, say."
+        )
+
+
+def _web_address(text: str) -> SplitResult | None:
+    """Its parts, or None when it is not an address of the web."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and str(parts.port)
+    except ValueError:  # brackets that do not close, or a port that is none
+        return None
+    return parts if good else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -187,7 +187,8 @@ class KeySet:
         key = self._only if kid is None else self._by_kid.get(kid)
         if key is None:
             raise UnknownKey("no key has this kid")
-        if header.get("alg") not in key.names:
+        alg = header.get("alg")
+        if not isinstance(alg, str) or alg not in key.names:
             raise InvalidToken("the header's alg is not the key's")
         return key
 

@@ -14,6 +14,7 @@ from watchword.core.errors import InvalidGrant
 
 PREFIX = "wwr_"
 MAX_GENERATION = 2**53 - 1
+IDENTIFIER = re.compile(r"[a-z2-7]{26}")
 SHAPE = re.compile(r"wwr_([a-z2-7]{26})\.(0|[1-9][0-9]{0,15})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_-]{43})")
 
 
@@ -33,6 +34,11 @@ class Presented:
 def identifier(entropy: bytes) -> str:
     """An id of 128 random bits (`entropy` is 16 bytes), in letters and digits that survive a shell and a double click."""
     return base64.b32encode(entropy).decode().rstrip("=").lower()
+
+
+def is_identifier(text: str) -> bool:
+    """Whether `identifier` could have made this text; anything else need not reach the database."""
+    return IDENTIFIER.fullmatch(text) is not None
 
 
 def fingerprint(secret: bytes) -> bytes:

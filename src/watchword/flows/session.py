@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from watchword.core import scopes, tokens
+from watchword.core import opaque, scopes, tokens
 from watchword.core.errors import InvalidGrant, InvalidScope, NotFound, RefreshReused
 from watchword.core.events import LoggedIn, RefreshTokenReused, SessionClosed, SessionsEnded, StateRewound
 from watchword.core.models import Client, Proof, Session, Tokens, User
@@ -69,7 +69,7 @@ async def close(kit: Kit, session_id: str, user_id: str | None = None) -> bool:
 
 async def close_listed(kit: Kit, session_id: str, user_id: str) -> None:
     """End a session from its owner's list. Raises NotFound when it is not alive, or is not theirs."""
-    if not await close(kit, session_id, user_id):
+    if not opaque.is_identifier(session_id) or not await close(kit, session_id, user_id):
         raise NotFound("no such live session of this user")
 
 

@@ -1,15 +1,40 @@
 """Two routes for one request: found at start, because the loser would be silent."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from fastapi.routing import iter_route_contexts
-from starlette.routing import BaseRoute
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.routing import BaseRoute, Mount, compile_path
 
 from watchword.core.errors import ConfigError
 
-PARAMETER = re.compile(r"\{[^}]+\}")
+ALL = "GET", "POST", "DELETE"
+"""What a mount takes away from ours: everything."""
+
+SAMPLES = "x/y", "x", "1", "00000000-0000-0000-0000-000000000000"
+"""One of them fits each parameter: a path, a text, a number, a UUID."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A method and a path, and who answers."""
+
+    method: str
+    path: str
+    endpoint: Any
+    ours: bool
+
+    def __str__(self) -> str:
+        named = self.endpoint if hasattr(self.endpoint, "__qualname__") else type(self.endpoint)
+        return f"{self.method} {self.path} ({named.__module__}.{named.__qualname__})"
+
+    def answers(self, later: "_Way") -> bool:
+        """Whether the requests for `later` come here instead (as `/{page}` takes `/me`)."""
+        if self.ours == later.ours or self.method != later.method:
+            return False
+        return compile_path(self.path)[0].match(_sample(later.path)) is not None
 
 
 def refuse(routes: Sequence[BaseRoute], ours: Collection[Any]) -> None:
@@ -17,35 +42,33 @@ def refuse(routes: Sequence[BaseRoute], ours: Collection[Any]) -> None:
 
     `ours` are our endpoints. A catch-all of the application behind ours is no collision: ours answer first.
     """
-    seen: list[tuple[str, str, Any, bool]] = []
+    seen: list[_Way] = []
     for context in iter_route_contexts(routes):
-        path, endpoint = context.path_format or context.path, context.endpoint
-        if path is None or endpoint is None:
-            continue
-        for method in sorted(context.methods or ()):
-            here = (method, path, endpoint, endpoint in ours)
+        for way in _ways(context, ours):
             for earlier in seen:
-                if earlier[3] != here[3] and earlier[0] == method and _answers(earlier[1], path):
-                    raise ConfigError(_text(earlier, here))
-            seen.append(here)
+                if earlier.answers(way):
+                    raise ConfigError(
+                        f"Two routes collide: {earlier} answers before {way} can. Give Watchword's routes a prefix of "
+                        'their own, auth.install(app, prefix="/auth"), or move yours: a catch-all stands behind the install.'
+                    )
+            seen.append(way)
 
 
-def _answers(earlier: str, later: str) -> bool:
-    """Whether every request for the path `later` is taken by the route `earlier` (as `/{page}` takes `/me`)."""
-    pattern = PARAMETER.split(earlier)
-    parameters = PARAMETER.findall(earlier)
-    expression = re.escape(pattern[0])
-    for parameter, literal in zip(parameters, pattern[1:], strict=True):
-        expression += (".*" if parameter.endswith(":path}") else "[^/]+") + re.escape(literal)
-    return re.fullmatch(expression, PARAMETER.sub("x", later)) is not None
+def _ways(context: RouteContext, ours: Collection[Any]) -> Iterator[_Way]:
+    route = context.original_route
+    if isinstance(route, Mount):
+        for method in ALL:
+            yield _Way(method, (context.path or "") + "/{path:path}", route.app, False)
+    elif context.path is not None and context.endpoint is not None:
+        for method in sorted(context.methods or ()):
+            yield _Way(method, context.path, context.endpoint, context.endpoint in ours)
 
 
-def _text(earlier: tuple[str, str, Any, bool], later: tuple[str, str, Any, bool]) -> str:
-    names = [
-        f"{method} {path} ({endpoint.__module__}.{endpoint.__qualname__})"
-        for method, path, endpoint, _ in (earlier, later)
-    ]
-    return (
-        f"Two routes collide: {names[0]} answers before {names[1]} can. Give Watchword's routes a prefix of their own, "
-        'auth.install(app, prefix="/auth"), or move yours.'
-    )
+def _sample(path: str) -> str:
+    """A request for this path."""
+    _, template, convertors = compile_path(path)
+    values = {
+        name: next((sample for sample in SAMPLES if re.fullmatch(convertor.regex, sample)), "x")
+        for name, convertor in convertors.items()
+    }
+    return template.format(**values)

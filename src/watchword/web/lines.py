@@ -42,6 +42,7 @@ class Line:
         self._send = send
         self._next: asyncio.Future[Message] | None = None
         self._cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._met = False
         self._closed = False
 
     async def receive(self) -> Message:
@@ -49,7 +50,8 @@ class Line:
 
         A `receive` that the application cancels (a timeout, say) loses nothing: the next one gets the message.
         """
-        if self.access is None:
+        if self.access is None or not self._met:
+            self._met = True  # "websocket.connect" is always there, and awaited before anything else
             return await self._receive()
         if self._next is None:
             self._next = asyncio.ensure_future(self._receive())

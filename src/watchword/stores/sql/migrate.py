@@ -14,7 +14,9 @@ LOCK = 0x77617463  # "watc"
 
 
 async def version(db: Database) -> str | None:
-    """The migration that the database is at; None when it holds nothing of ours."""
+    """The migration that the database is at; None when it holds nothing of ours, or its file is not made yet."""
+    if db.path is not None and not db.path.exists():
+        return None
 
     async def read() -> str | None:
         with unavailable():
