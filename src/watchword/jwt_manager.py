@@ -5,7 +5,7 @@ from typing import Any
 
 from watchword.core import jose, secrets, strict_json
 from watchword.core.clock import Clock, SystemClock
-from watchword.core.errors import BadSignature, InvalidToken, MalformedToken
+from watchword.core.errors import BadSignature, InvalidToken, MalformedToken, WeakSecret
 from watchword.core.jose import (
     KeySet,
     TokenExpired,
@@ -15,6 +15,8 @@ from watchword.core.jose import (
     VerifyingKey,
 )
 from watchword.core.policy import LEEWAY
+
+__all__ = ["JWTManager", "TokenExpired", "TokenMalformed", "TokenRefused", "TokenSignatureInvalid"]
 
 RESERVED = ("exp", "iat", "nbf", "iss", "aud", "jti")
 MAX_INT = 2**53 - 1
@@ -27,9 +29,12 @@ class JWTManager:
     """
 
     def __init__(self, secret: str | bytes, *, clock: Clock | None = None) -> None:
-        """Raises WeakSecret (a ConfigError and ValueError) for a short, known or guessable secret."""
+        """Raises WeakSecret (a ConfigError and ValueError) for a short, known or guessable secret, and for a public key."""
         raw = secrets.strong(secret, "JWTManager's secret")
-        self._key = jose.hmac_key(raw)
+        try:
+            self._key = jose.hmac_key(raw)
+        except ValueError:
+            raise WeakSecret(f"JWTManager's secret is a public key, so it is no secret. {secrets.CURE}") from None
         self._keys = KeySet([VerifyingKey(None, "HS256", frozenset({"HS256"}), self._key.material)])
         self._clock = clock or SystemClock()
 
@@ -52,10 +57,13 @@ class JWTManager:
         if not 0 <= expires <= MAX_INT:
             raise ValueError("expires_delta leads out of the range of dates")
         try:
-            payload = strict_json.dumps({**data, "iat": now, "exp": expires})
-            strict_json.loads(payload, "payload")
+            claims = {**data, "iat": now, "exp": expires}
+            payload = strict_json.dumps(claims)
+            same = strict_json.loads(payload, "payload") == claims
         except (TypeError, ValueError, RecursionError, InvalidToken) as error:
             raise ValueError(f"the data is not plain JSON: {error}") from None
+        if not same:
+            raise ValueError("the data would come back changed: in JSON, names are texts and there are no tuples")
         token = jose.sign(self._key, "JWT", payload, named=False)
         if len(token) > jose.MAX_TOKEN:
             raise ValueError("the token would be over 8 KB, and nobody would read it")
@@ -79,6 +87,7 @@ class JWTManager:
         if str(verified.header.get("typ")).upper() != "JWT":
             raise TokenRefused("the token is not of the type JWT")
         self._check_times(claims)
+        _check_names(claims)
         return claims
 
     def _check_times(self, claims: dict[str, Any]) -> None:
@@ -91,6 +100,13 @@ class JWTManager:
             raise TokenExpired("the token has expired")
         if max(claims.get("iat", 0), claims.get("nbf", 0)) > now + LEEWAY.total_seconds():
             raise TokenRefused("the token is of the future")
+
+
+def _check_names(claims: dict[str, Any]) -> None:
+    if "aud" in claims:
+        raise TokenRefused("the token is for somebody else: it names an audience, and the manager has no name")
+    if not all(isinstance(claims[name], str) for name in ("sub", "iss", "jti") if name in claims):
+        raise TokenRefused("a name in the token is not a text")
 
 
 def _is_date(value: object) -> bool:
