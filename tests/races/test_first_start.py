@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from watchword.stores.sql.keys import SqlKeys
 
 pytestmark = pytest.mark.xdist_group("races")
 
-WORKERS = 6
+WORKERS = 8
+MIGRATIONS = 4
 
 
 async def stored_keys(url: str) -> list[KeyRecord]:
@@ -43,13 +46,24 @@ def test_many_workers_on_an_empty_postgresql_make_one_key(postgres_url: str, tmp
         assert [record.generation for record in asyncio.run(stored_keys(postgres_url))] == [1]
 
 
-async def test_many_migrations_at_once_all_succeed(postgres_server: servers.PostgresServer, tmp_path: Path) -> None:
-    url = postgres_server.create_database()
-    try:
-        for target in (url, f"sqlite:///{tmp_path / 'many.db'}"):
-            await asyncio.gather(*(databases.migrated(target) for _ in range(4)))
-    finally:
-        postgres_server.drop_database(url)
+def test_many_migrations_at_once_all_succeed(postgres_url: str, tmp_path: Path) -> None:
+    """Several machines are deployed at one moment, and each runs `watchword migrate`. A SQLite file's folder is made."""
+    for url in (postgres_url, f"sqlite:///{tmp_path / 'new' / 'watchword.db'}"):
+        migrations = [
+            subprocess.Popen(
+                [sys.executable, "-m", "watchword", "migrate"],
+                cwd=tmp_path,
+                env=fleet.settings(url, tmp_path),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for _ in range(MIGRATIONS)
+        ]
+        said = [migration.communicate()[0] for migration in migrations]
+        assert [migration.returncode for migration in migrations] == [0] * MIGRATIONS, said
+        assert asyncio.run(stored_keys(url)) == [], "the tables are there, and empty"
 
 
 def test_the_sqlite_file_is_durable(sqlite_template: Path, tmp_path: Path) -> None:

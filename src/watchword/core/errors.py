@@ -22,8 +22,8 @@
     ├── Misdirected               421 misdirected_request        a loopback issuer reached by another name
     ├── InvalidInput              422 invalid_input
     │   └── WeakPassword          422 weak_password
-    ├── Overloaded                503 overloaded                 with Retry-After
-    └── Unavailable               503 unavailable                with Retry-After
+    └── Overloaded                503 overloaded                 with Retry-After
+        └── Unavailable           503 unavailable                with Retry-After
     ConfigError (ValueError)      a start that is refused; its text names the setting and the cure
     └── WeakSecret
 

@@ -50,21 +50,21 @@ class Match:
 def check(password: str, minimum: int, context: Iterable[str] = ()) -> None:
     """Accept a new password, or raise WeakPassword with a text that helps.
 
-    `minimum` is in characters (code points, after NFKC); `context` are words that everybody would try first: the
-    address, the name, the product.
+    `minimum` is in characters (code points, as typed and after NFKC: one ligature may stand for eighteen letters);
+    `context` are words that everybody would try first: the address, the name, the product.
     """
     if not _encodable(password) or len(password) > MAX_LENGTH:
         raise WeakPassword(
             "too long, or not text",
             detail=f"A password has at most {MAX_LENGTH} characters, all of them valid Unicode.",
         )
-    normal = normalize(password)
-    if len(normal) < minimum:
+    normal, words = normalize(password), tuple(context)
+    if min(len(password), len(normal)) < minimum:
         raise WeakPassword(
             f"shorter than {minimum}",
             detail=f"A password needs at least {minimum} characters. A few words in a row make a good one.",
         )
-    if guesses(normal, context) < MIN_GUESSES:
+    if min(guesses(form, words) for form in {password, normal}) < MIN_GUESSES:
         raise WeakPassword(
             "too easy to guess",
             detail="This password is common, or close to your name or address. A few unrelated words make a good one.",
@@ -73,8 +73,14 @@ def check(password: str, minimum: int, context: Iterable[str] = ()) -> None:
 
 def guesses(text: str, context: Iterable[str] = ()) -> float:
     """The decimal logarithm of how many guesses an attacker needs who knows `context`."""
-    words = {part for word in context for part in (word, *re.split(r"[\W_]+", word)) if len(part) > 2}
+    words = {part for word in context for part in _parts(word) if len(part) > 2}
     return zxcvbn(text[:ESTIMATED], sorted(words)).guesses_log10
+
+
+def _parts(word: str) -> list[str]:
+    """The word, what stands before its `@` with separators and without, and the pieces between them."""
+    local = word.partition("@")[0]
+    return [word, local, re.sub(r"[\W_]+", "", local), *re.split(r"[\W_]+", word)]
 
 
 def normalize(password: str) -> str:

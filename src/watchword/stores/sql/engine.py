@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -24,6 +24,8 @@ from watchword.core.errors import ConfigError, Unavailable
 
 BUSY_TIMEOUT_MS = 10_000
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+FileIdentity = tuple[int, int]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -146,12 +148,19 @@ def parse(text: str) -> URL:
     return url.set(drivername=DRIVERS[backend])
 
 
+def identity(path: Path) -> FileIdentity:
+    """Which file the path leads to now: a restored backup is another one. Raises FileNotFoundError."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     try:
         if not is_sqlite:
             return create_async_engine(url, pool_size=10, max_overflow=10, pool_timeout=10, pool_pre_ping=False)
+        path = Path(str(url.database)).absolute()  # the process may change its directory
         engine = create_async_engine(
-            url,
+            url.set(database=str(path)),
             pool_size=5,
             max_overflow=5,
             pool_timeout=10,
@@ -159,16 +168,24 @@ def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
         )
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'watchword[postgres]'") from error
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "connect", functools.partial(_prepare_sqlite, path))
+    event.listen(engine.sync_engine, "checkout", functools.partial(_check_file, path))
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _: object) -> None:
+def _prepare_sqlite(path: Path, connection: Any, record: Any) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+    record.info["file"] = identity(path)
+
+
+def _check_file(path: Path, _connection: object, record: Any, _proxy: object) -> None:
+    """A connection to a file that was replaced would go on reading and writing what nobody else sees."""
+    if record.info["file"] != identity(path):
+        raise DisconnectionError("the database's file was replaced")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -19,12 +19,15 @@ from watchword.core.models import Revoked
 from watchword.core.policy import Policy
 from watchword.core.revoked import RevokedSet
 from watchword.ports import Change, KeysChanged
-from watchword.stores.sql.engine import Database, verb
+from watchword.stores.sql.engine import Database, FileIdentity, identity, verb
 from watchword.stores.sql.tables import feed
 
 logger = logging.getLogger("watchword.feed")
 
 POLL_SECONDS = 0.1
+
+FeedRow = tuple[int, str | None, int, float]
+"""Position, session, generation, expiry."""
 
 
 class SqlRevocations:
@@ -92,20 +95,26 @@ class SqlRevocations:
         async with self._db.write() as connection:
             return (await connection.execute(statement)).rowcount
 
-    def heard(self) -> None:
-        """The feed was read to its end just now."""
-        self._heard_at = self._clock.monotonic()
+    def monotonic(self) -> float:
+        """The clock by which the feed's silence is measured."""
+        return self._clock.monotonic()
 
-    def reload(self, rows: Iterable[tuple[str | None, int, float]]) -> None:
+    def heard(self, at: float) -> None:
+        """The feed was read to the end that it had at that moment."""
+        self._heard_at = at
+
+    def reload(self, rows: Iterable[FeedRow]) -> None:
         """The whole live set, after a start or a rewind. Keys are loaded anew too: any change may have been missed."""
-        revocations = [Revoked(session_id, generation, until) for session_id, generation, until in rows if session_id]
+        revocations = [
+            Revoked(session_id, generation, until) for _, session_id, generation, until in rows if session_id
+        ]
         for revoked in self._set.replace(revocations):
             self._tell(revoked)
         self._tell(KeysChanged())
 
-    def advance(self, rows: Iterable[tuple[str | None, int, float]]) -> None:
+    def advance(self, rows: Iterable[FeedRow]) -> None:
         """Rows that came after those already read."""
-        for session_id, generation, until in rows:
+        for _, session_id, generation, until in rows:
             if session_id is None:
                 self._tell(KeysChanged())
             else:
@@ -125,32 +134,40 @@ class _Follower:
     def __init__(self, path: Path, stopped: threading.Event) -> None:
         self.stopped = stopped
         self._path = path
+        self._file: FileIdentity | None = None
         self._connection: sqlite3.Connection | None = None
         self._version = -1
-        self._position = -1
+        self._last: FeedRow | None = None
 
     def poll(self, revocations: SqlRevocations) -> None:
-        """Read what is new, if another connection has committed anything since."""
+        """Read what is new, if another connection has committed anything since. Raises sqlite3.Error and OSError."""
+        at = revocations.monotonic()  # before reading: this process may be stopped for a while behind it
         connection = self._connect()
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self._read(connection, revocations)
             self._version = version
-        revocations.heard()
+        revocations.heard(at)
 
     def _read(self, connection: sqlite3.Connection, revocations: SqlRevocations) -> None:
-        (last,) = connection.execute("SELECT coalesce(max(position), 0) FROM watchword_feed").fetchone()
-        columns = "SELECT session_id, generation, expires_at, position FROM watchword_feed"
-        if self._position < 0 or last < self._position:
-            rows = connection.execute(columns).fetchall()
-            revocations.reload(row[:3] for row in rows)
+        """Read on from the last row. Where that is not there any more, the feed was rewound (a restored backup)."""
+        columns = "SELECT position, session_id, generation, expires_at FROM watchword_feed"
+        rows: list[FeedRow] = []
+        if self._last is not None:
+            rows = connection.execute(f"{columns} WHERE position >= ? ORDER BY position", self._last[:1]).fetchall()
+        if rows and rows[0] == self._last:
+            revocations.advance(rows[1:])
         else:
-            rows = connection.execute(f"{columns} WHERE position > ? ORDER BY position", (self._position,)).fetchall()
-            revocations.advance(row[:3] for row in rows)
-        self._position = max((row[3] for row in rows), default=last)
+            rows = connection.execute(f"{columns} ORDER BY position").fetchall()
+            revocations.reload(rows)
+        self._last = rows[-1] if rows else None
 
     def _connect(self) -> sqlite3.Connection:
+        if self._connection is not None and self._file != identity(self._path):
+            logger.warning("the database's file was replaced; its feed is read from the start")
+            self.close()
         if self._connection is None:
+            self._file = identity(self._path)
             uri = f"{self._path.as_uri()}?mode=rw"
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=1)
             self._connection.execute("PRAGMA query_only=ON")
@@ -159,7 +176,7 @@ class _Follower:
     def close(self) -> None:
         """Let the connection go; the next poll opens one and reads from the start."""
         connection, self._connection = self._connection, None
-        self._version = self._position = -1
+        self._version, self._last = -1, None
         if connection is not None:
             connection.close()
 
@@ -176,7 +193,7 @@ def _follow(reference: "weakref.ref[SqlRevocations]", follower: _Follower) -> No
             if silent:
                 logger.warning("the revocation feed is back")
             silent = False
-        except sqlite3.Error:
+        except Exception:
             if not silent:
                 logger.exception("the revocation feed is silent; requests ask the database meanwhile")
             silent = True

@@ -1,0 +1,212 @@
+"""The pool in which passwords are hashed: off the event loop, at low priority, behind a bounded queue."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.house import ADA, BOB, CHEAP, PASSWORD, PATIENCE, House, open_house
+
+from watchword.core import passwords
+from watchword.core.errors import InvalidGrant, Overloaded
+from watchword.core.policy import Policy
+from watchword.flows import accounts
+from watchword.flows.hashing import NICENESS, HashingPool
+from watchword.testing import seeded_entropy
+
+ROOM = 4
+"""One thread, and a queue of three."""
+
+
+@pytest.fixture
+def pool() -> Iterator[HashingPool]:
+    pool = HashingPool(Policy(argon2=CHEAP, hashing_threads=1, hashing_queue=ROOM - 1), seeded_entropy())
+    yield pool
+    pool.close()
+
+
+class Gate:
+    """Holds every thread that hashes until it is opened, and counts who came."""
+
+    def __init__(self, original: Callable[..., Any]) -> None:
+        self._original = original
+        self._open = threading.Event()
+        self.came: list[tuple[Any, ...]] = []
+        self.busy = threading.Event()
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.came.append(arguments)
+        self.busy.set()
+        assert self._open.wait(PATIENCE)
+        return self._original(*arguments)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """In front of `passwords.verify`."""
+    gate = Gate(passwords.verify)
+    monkeypatch.setattr(passwords, "verify", gate)
+    yield gate
+    gate.open()
+
+
+class TestThePool:
+    async def test_what_it_hashes_it_verifies(self, pool: HashingPool) -> None:
+        stored = await pool.hash(PASSWORD)
+        assert stored.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+        assert not (await pool.verify(stored, PASSWORD)).outdated
+        with pytest.raises(InvalidGrant):
+            await pool.verify(stored, PASSWORD + "x")
+
+    async def test_it_works_off_the_event_loop_at_low_priority(
+        self, pool: HashingPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On the event loop a storm of logins would stop every other request."""
+        where: list[tuple[str, int]] = []
+
+        def note(*_: Any) -> str:
+            nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) if sys.platform == "linux" else NICENESS
+            where.append((threading.current_thread().name, nice))
+            return "hash"
+
+        monkeypatch.setattr(passwords, "hash_password", note)
+        await pool.hash(PASSWORD)
+        ((name, nice),) = where
+        assert name.startswith("watchword-hashing")
+        assert nice >= NICENESS
+        if sys.platform == "linux":
+            assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICENESS
+
+    async def test_what_does_not_fit_is_refused_and_the_rest_is_served(self, pool: HashingPool, gate: Gate) -> None:
+        stored = await pool.hash(PASSWORD)
+        waiting = [asyncio.create_task(pool.verify(stored, PASSWORD)) for _ in range(ROOM)]
+        await asyncio.to_thread(gate.busy.wait, PATIENCE)
+        for _ in range(3):
+            with pytest.raises(Overloaded) as refused:
+                await pool.verify(stored, PASSWORD)
+            assert refused.value.retry_after == 1
+        gate.open()
+        assert len(await asyncio.gather(*waiting)) == ROOM
+        await pool.verify(stored, PASSWORD)
+
+    async def test_who_goes_away_leaves_his_place(self, pool: HashingPool, gate: Gate) -> None:
+        stored = await pool.hash(PASSWORD)
+        waiting = [asyncio.create_task(pool.verify(stored, PASSWORD)) for _ in range(ROOM)]
+        await asyncio.to_thread(gate.busy.wait, PATIENCE)
+        waiting[-1].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting[-1]
+        another = asyncio.create_task(pool.verify(stored, PASSWORD))
+        await asyncio.sleep(0)
+        gate.open()
+        await asyncio.gather(*waiting[:-1], another)
+        assert len(gate.came) == ROOM
+
+    async def test_a_refusal_leaves_its_place_too(self, pool: HashingPool) -> None:
+        stored = await pool.hash(PASSWORD)
+        for _ in range(3 * ROOM):
+            with pytest.raises(InvalidGrant):
+                await pool.verify(stored, "wrong")
+        await pool.verify(stored, PASSWORD)
+
+    async def test_no_stored_hash_costs_as_much_as_one(
+        self, pool: HashingPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A login for an unknown user that returns at once tells who has an account, without a look at the answer."""
+        compared: list[str] = []
+        verify = passwords.verify
+
+        def note(stored: str, *rest: Any) -> passwords.Match:
+            compared.append(stored)
+            return verify(stored, *rest)
+
+        monkeypatch.setattr(passwords, "verify", note)
+        real = await pool.hash(PASSWORD)
+        for stored in (real, None, None):
+            with pytest.raises(InvalidGrant):
+                await pool.verify(stored, "wrong")
+        assert len(compared) == 3
+        assert compared[1] == compared[2] != compared[0]
+        assert compared[1].rsplit("$", 2)[0] == compared[0].rsplit("$", 2)[0]
+
+    async def test_nobody_knows_the_password_of_the_decoy(self, pool: HashingPool) -> None:
+        for password in ("", PASSWORD, "decoy", "None"):
+            with pytest.raises(InvalidGrant):
+                await pool.verify(None, password)
+
+
+class TestThroughTheDoor:
+    @pytest.fixture
+    async def house(self, tmp_path: Path) -> AsyncIterator[House]:
+        async with open_house(tmp_path, hashing_threads=1, hashing_queue=ROOM - 1) as house:
+            await house.register()
+            yield house
+
+    async def test_a_storm_of_logins_gets_503_and_everybody_else_is_served(self, house: House, gate: Gate) -> None:
+        login_before = asyncio.create_task(house.login())
+        await asyncio.to_thread(gate.busy.wait, PATIENCE)
+        storm = [asyncio.create_task(house.try_login()) for _ in range(ROOM - 1)]
+        hashing = (await house.kit()).hashing
+        async with asyncio.timeout(PATIENCE):
+            while hashing._waiting < ROOM:  # noqa: ASYNC110 - the storm has no event that says that it is here
+                await asyncio.sleep(0)
+        refused = await house.try_login()
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        assert refused.headers["cache-control"] == "no-store"
+        assert refused.json()["error"] == "temporarily_unavailable"
+        body = {"email": BOB, "password": PASSWORD}
+        registration = await house.client.post("/register", json=body)
+        assert registration.status_code == 503
+        assert registration.json()["code"] == "overloaded"
+        assert (await house.client.get("/.well-known/jwks.json")).status_code == 200
+        gate.open()
+        assert {answer.status_code for answer in await asyncio.gather(*storm)} == {200}
+        assert (await house.me(await login_before)).status_code == 200
+        assert (await house.client.post("/register", json=body)).status_code == 202
+
+    async def test_every_refused_login_costs_one_comparison(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Unknown, wrong, disabled: who counts the time must not find a difference either."""
+        await house.register(BOB)
+        kit = await house.kit()
+        await accounts.disable(kit, (await accounts.find(kit, BOB)).id)
+        compared: list[str] = []
+        verify = passwords.verify
+
+        def note(stored: str, *rest: Any) -> passwords.Match:
+            compared.append(stored)
+            return verify(stored, *rest)
+
+        monkeypatch.setattr(passwords, "verify", note)
+        for name in (ADA, BOB, "nobody@example.com", "nobody", "no address @ all", "\x00", "x" * 5000):
+            compared.clear()
+            assert (await house.try_login(name, "wrong")).status_code == 400
+            assert len(compared) == 1, name
+        for name in (ADA, "nobody@example.com"):
+            compared.clear()
+            assert (await house.try_login(name, "x" * 1025)).status_code == 400
+            assert compared == []
+
+    async def test_a_taken_address_costs_a_registration_as_much_as_a_free_one(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hashed: list[str] = []
+        hash_password = passwords.hash_password
+
+        def note(password: str, *rest: Any) -> str:
+            hashed.append(password)
+            return hash_password(password, *rest)
+
+        monkeypatch.setattr(passwords, "hash_password", note)
+        for email in (ADA, BOB):
+            await house.client.post("/register", json={"email": email, "password": PASSWORD})
+        assert hashed == [PASSWORD, PASSWORD]

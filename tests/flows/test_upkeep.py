@@ -1,0 +1,102 @@
+"""Housekeeping: idempotent, in batches, without a leader; correctness never waits for it."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from tests.flows.conftest import Worker
+from tests.house import ADA, PASSWORD
+
+from watchword.core.errors import InvalidToken, Unavailable
+from watchword.core.models import Client, Tokens
+from watchword.flows import accounts, authenticate, password, session, upkeep
+from watchword.flows.kit import Kit
+from watchword.flows.upkeep import Done
+from watchword.testing import FrozenClock
+
+DAY = 86400
+
+
+async def login(kit: Kit) -> Tokens:
+    return await session.open(kit, await password.prove(kit, ADA, PASSWORD), None, Client())
+
+
+@pytest.fixture
+async def house(kit: Kit) -> Kit:
+    """A kit with Ada in it."""
+    await accounts.add(kit, ADA, PASSWORD, None, frozenset())
+    return kit
+
+
+async def test_where_nothing_is_due_nothing_is_done(house: Kit) -> None:
+    await login(house)
+    assert await upkeep.run(house) == Done(sessions=0, revocations=0, rotated=False)
+
+
+async def test_dead_sessions_go_in_batches_and_live_ones_stay(
+    house: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "BATCH", 2)
+    for _ in range(5):
+        await login(house)
+    clock.tick(13 * DAY)
+    alive = await login(house)
+    clock.tick(DAY + 61)
+    assert (await upkeep.run(house)).sessions == 5
+    assert (await upkeep.run(house)).sessions == 0
+    assert await session.refresh(house, alive.refresh_token, None)
+
+
+async def test_many_workers_at_once_do_it_once(worker: Worker, house: Kit, clock: FrozenClock) -> None:
+    for _ in range(5):
+        await login(house)
+    workers = [await worker() for _ in range(3)]
+    clock.tick(31 * DAY)
+    done = await asyncio.gather(*(upkeep.run(one) for one in [house, *workers]))
+    assert sum(one.sessions for one in done) == 5
+    assert sum(one.rotated for one in done) == 1
+
+
+async def test_a_logout_outlives_the_session_s_row(worker: Worker, house: Kit, clock: FrozenClock) -> None:
+    """If upkeep forgot the revocation with the row, a thief's token would live again until it expires."""
+    tokens = await login(house)
+    (one,) = await session.of_user(house, (await accounts.find(house, ADA)).id)
+    await session.close(house, one.id)
+    for _ in range(5):
+        clock.tick(119)
+        await upkeep.run(house)
+        fresh = await worker()  # it knows only what the database holds
+        for kit in (house, fresh):
+            with pytest.raises(InvalidToken):
+                await authenticate.bearer(kit, tokens.access_token)
+
+
+async def test_revocations_go_when_the_last_token_has_expired(house: Kit, clock: FrozenClock) -> None:
+    for _ in range(3):
+        await login(house)
+    await session.close_all(house, (await accounts.find(house, ADA)).id)
+    clock.tick(600 + 59)
+    assert (await upkeep.run(house)).revocations == 0
+    clock.tick(3600)
+    await login(house)
+    await session.close_all(house, (await accounts.find(house, ADA)).id)
+    assert (await upkeep.run(house)).revocations >= 3
+
+
+async def test_a_store_that_is_away_is_logged_and_left_for_the_next_time(
+    house: Kit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: Any) -> int:
+        raise Unavailable("the database failed: OperationalError")
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.INFO, "watchword.upkeep"):
+        patched.setattr(house.sessions, "prune", away)
+        await upkeep.attempt(house)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "will be tried again: the database failed: OperationalError" in record.getMessage()
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "watchword.upkeep"):
+        await upkeep.attempt(house)
+    assert "Done(sessions=0" in caplog.text
