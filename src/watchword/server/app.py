@@ -2,6 +2,8 @@
 
 import logging
 import logging.config
+import re
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -9,6 +11,9 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from watchword.auth import Auth
 from watchword.settings import Settings
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What ends a line somewhere, or speaks to a terminal."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -51,6 +56,7 @@ def configure_logging() -> None:
                     "processors": [
                         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                         structlog.processors.format_exc_info,
+                        _one_line,
                         structlog.processors.LogfmtRenderer(
                             key_order=["timestamp", "level", "logger", "event"], drop_missing=True
                         ),
@@ -66,3 +72,12 @@ def configure_logging() -> None:
             },
         }
     )
+
+
+def _one_line(_logger: Any, _method: str, facts: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Control characters as one would type them."""
+    return {name: CONTROL.sub(_typed, value) if isinstance(value, str) else value for name, value in facts.items()}
+
+
+def _typed(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()

@@ -127,7 +127,7 @@ def list_users(as_json: Json = False) -> None:
             f"{user.created_at:%Y-%m-%d %H:%M}",
             user.id,
         )
-    Console().print(table if found else "There are no users yet. Make one with: watchword users add EMAIL")
+    Console(markup=False).print(table if found else "There are no users yet. Make one with: watchword users add EMAIL")
 
 
 @users.command()
@@ -253,7 +253,10 @@ def _described(user: "User") -> dict[str, Any]:
 def _password() -> str:
     """A new password: asked for twice at a terminal, one line from stdin otherwise. Never an argument: others see those."""
     if not sys.stdin.isatty():
-        password = sys.stdin.readline().rstrip("\r\n")
+        try:
+            password = sys.stdin.readline().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise ConfigError("the password on stdin is not UTF-8. Nothing was changed.") from None
         if not password:
             raise ConfigError("no password came on stdin. Write: printf '%s' \"$PASSWORD\" | watchword users …")
         return password
@@ -269,9 +272,9 @@ def _command() -> str:
 
 
 def _only_here(host: str) -> bool:
-    from watchword.web.client import is_local
+    from watchword.web.client import TEST_HOSTS, is_local
 
-    return is_local(f"[{host}]" if ":" in host else host)
+    return host not in TEST_HOSTS and is_local(f"[{host}]" if ":" in host else host)
 
 
 async def _welcome(settings: "Settings") -> None:
