@@ -65,9 +65,7 @@ class House:
         kit = await self.kit()
         found = await kit.users.find(email)
         assert found is not None
-        kit.revocations.apply(
-            await kit.users.set_scopes(found.user.id, frozenset(scopes), self.clock.now()) or ()
-        )
+        kit.revocations.apply(await kit.users.set_scopes(found.user.id, frozenset(scopes), self.clock.now()) or ())
 
     async def login(
         self, name: str = ADA, password: str = PASSWORD, scope: str = "", headers: Mapping[str, str] | None = None

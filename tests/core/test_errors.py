@@ -29,7 +29,8 @@ class Drawn:
 def drawing() -> list[Drawn]:
     """The indented block of the docstring, read line by line."""
     block = [line[4:] for line in (errors.__doc__ or "").splitlines() if line.startswith("    ")]
-    drawn, ancestors = [], {-1: None}
+    drawn: list[Drawn] = []
+    ancestors: dict[int, str | None] = {-1: None}
     for line in block:
         match = LINE.match(line)
         assert match is not None, line
@@ -40,7 +41,7 @@ def drawing() -> list[Drawn]:
     return drawn
 
 
-CLASSES = {
+CLASSES: dict[str, Any] = {
     name: each for name, each in inspect.getmembers(errors, inspect.isclass) if each.__module__ == errors.__name__
 }
 DRAWN = {drawn.name: drawn for drawn in drawing()}
@@ -137,7 +138,7 @@ def test_a_refused_start_is_a_value_error_and_no_refusal_of_a_request() -> None:
     ],
 )
 def test_the_tutorials_errors_are_ours_and_pyjwts_at_once(ours: Any, theirs: type, tree: type) -> None:
-    made = ours("because")
+    made: Any = ours("because")
     assert isinstance(made, theirs)
     assert isinstance(made, tree)
     assert (made.status, made.code, made.because) == (401, "invalid_token", "because")

@@ -187,7 +187,7 @@ def test_an_odd_context_spoils_nothing(context: tuple[str, ...]) -> None:
 def test_naughty_strings_are_accepted_or_refused_with_no_other_error() -> None:
     for text in load("naughty-strings")["strings"]:
         try:
-            passwords.check(text, 8, (text,))
+            passwords.check(text, 8, (text[:20],))
         except WeakPassword:
             continue
 

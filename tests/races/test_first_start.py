@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests import databases, fleet, servers
+from tests import databases, fleet
 
 from watchword.core.keys import KeyRecord
 from watchword.stores.sql.engine import Database
