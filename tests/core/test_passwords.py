@@ -1,6 +1,8 @@
 """Passwords: what is accepted, how it is kept, and that a hash that is not whole lets nobody in."""
 
 import base64
+import contextlib
+import math
 import re
 import unicodedata
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.vectors import load
+from zxcvbn_rs_py import zxcvbn
 
 from watchword.core import passwords
 from watchword.core.errors import InvalidGrant, WeakPassword
@@ -101,6 +104,36 @@ def test_the_cap_leaves_room_for_what_nfkc_makes_of_it() -> None:
     longest = "ﷺ" * passwords.MAX_LENGTH
     assert passwords.hashable(longest)
     assert passwords.verify(passwords.hash_password(longest, CHEAP), longest, CHEAP)
+
+
+DISGUISED = "4@8({[<3690!1|70$5+%2"
+
+
+@given(st.text(DISGUISED + "abcﷺ", min_size=15, max_size=1024))
+def test_the_estimate_reads_no_more_than_it_can_in_a_bounded_time(password: str) -> None:
+    """A hundred characters that stand for many letters each took the estimate 700 ms, for anybody who may register."""
+    read: list[str] = []
+
+    def estimate(text: str, words: list[str]) -> Any:
+        read.append(text)
+        return zxcvbn(text[:15], words)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "zxcvbn", estimate)
+        with contextlib.suppress(WeakPassword):
+            passwords.check(password, 15)
+    assert 1 <= len(read) <= 2
+    for text in read:
+        choices = [max(1, len(set(text) & set(letters))) for letters in passwords.DISGUISES]
+        assert len(text) ** 2 * math.prod(choices) <= passwords.EFFORT
+        assert 15 <= len(text) <= passwords.ESTIMATED
+
+
+def test_a_password_that_disguises_every_letter_is_accepted_and_an_easy_one_with_all_digits_is_not() -> None:
+    accepted("7[k4@8x({[q<3690!1|70$5+%2" * 4)
+    accepted(DISGUISED)
+    refused("1234567890" * 4)
+    refused("p4$$w0rdp4$$w0rd")
 
 
 # Composition: PW-03

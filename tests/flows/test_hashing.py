@@ -12,11 +12,11 @@ import pytest
 from tests.house import ADA, BOB, CHEAP, PASSWORD, PATIENCE, House, open_house
 
 from watchword.core import passwords
+from watchword.core.clock import system_entropy
 from watchword.core.errors import InvalidGrant, Overloaded
 from watchword.core.policy import Policy
 from watchword.flows import accounts
 from watchword.flows.hashing import NICENESS, HashingPool
-from watchword.testing import seeded_entropy
 
 ROOM = 4
 """One thread, and a queue of three."""
@@ -24,7 +24,7 @@ ROOM = 4
 
 @pytest.fixture
 def pool() -> Iterator[HashingPool]:
-    pool = HashingPool(Policy(argon2=CHEAP, hashing_threads=1, hashing_queue=ROOM - 1), seeded_entropy())
+    pool = HashingPool(Policy(argon2=CHEAP, hashing_threads=1, hashing_queue=ROOM - 1), system_entropy)
     yield pool
     pool.close()
 

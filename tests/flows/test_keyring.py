@@ -149,7 +149,7 @@ class TestRotation:
 
     async def test_a_year_of_upkeep_never_leaves_a_gap(self, worker: Worker, clock: FrozenClock) -> None:
         kit = await worker(key_rotation=30 * 24 * HOUR)
-        generations = set()
+        generations: set[int] = set()
         for _ in range(200):
             await upkeep.run(kit)
             assert (await verify(kit, issue(kit))).user_id == "u"

@@ -197,7 +197,7 @@ class TestRegister:
             assert (await sign_up(house, email=ADA, password="short")).content == answer.content
 
     async def test_registration_is_closed_off_localhost_unless_opened(self, tmp_path: Path, sqlite_url: str) -> None:
-        public = {
+        public: dict[str, Any] = {
             "issuer": "https://auth.example.com",
             "master_keys": "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS",
             "database_url": sqlite_url,

@@ -95,11 +95,12 @@ class TestThePrincipal:
 
         @house.app.get("/scribble")
         async def scribble(who: Annotated[Principal, Depends(house.auth.principal)]) -> list[str]:
+            claims: Any = who.claims
             failures = []
             for write in (
-                lambda: who.claims.__setitem__("scope", "admin"),  # type: ignore[attr-defined]
+                lambda: claims.__setitem__("scope", "admin"),
                 lambda: setattr(who, "scopes", frozenset({"admin"})),
-                lambda: who.claims["amr"].append("otp"),
+                lambda: claims["amr"].append("otp"),
             ):
                 try:
                     write()
@@ -180,7 +181,7 @@ class TestRefusals:
             f"{header}.{payload}.",
             f"{header}.{payload}",
             login.access + ".",
-            jwt.encode(claims, None, "none", kid),
+            jwt.encode(claims, "", "none", kid),
             jwt.encode(claims, jwk["x"] + jwk["y"], "HS256", kid),
             foreign,
             login.refresh,

@@ -153,7 +153,7 @@ class TestLogin:
     async def test_bytes_that_are_no_form_are_refused_and_never_a_fault(
         self, either: House, content_type: str, body: bytes
     ) -> None:
-        headers = {"Content-Type": content_type.encode("latin-1")}
+        headers = {b"Content-Type": content_type.encode("latin-1")}
         for path in ("/login", "/refresh"):
             answer = await either.client.post(path, content=body, headers=headers)
             assert answer.status_code == 400

@@ -17,7 +17,7 @@ from watchword.core.errors import Unavailable
 from watchword.flows import accounts
 from watchword.web.lines import Line, Lines
 
-ANSWERS = {"extensions": {"websocket.http.response": {}}}
+ANSWERS: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
 """A server that can answer a handshake with a response of HTTP, as uvicorn can."""
 
 

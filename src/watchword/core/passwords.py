@@ -3,6 +3,7 @@
 The only module that knows argon2 and the strength library.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -20,7 +21,13 @@ MIN_GUESSES = 8
 """The decimal logarithm of the guesses that a password must stand up to."""
 
 ESTIMATED = 100
-"""The estimate reads this many characters: its time grows with the square of the length."""
+"""The estimate reads this many characters at most: its time grows with the square of the length."""
+
+DISGUISES = ("4@", "8", "({[<", "3", "69", "1!|", "1|7", "0", "$5", "+7", "%", "2")
+"""What the estimate may take for a, b, c, e, g, i, l, o, s, t, x, z. It tries every combination that a text allows."""
+
+EFFORT = 160_000
+"""Combinations times the square of the length: some 20 ms. A hundred characters that disguise every letter took 700 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ def check(password: str, minimum: int, context: Iterable[str] = ()) -> None:
             f"shorter than {minimum}",
             detail=f"A password needs at least {minimum} characters. A few words in a row make a good one.",
         )
-    if min(guesses(form, words) for form in {password, normal}) < MIN_GUESSES:
+    if min(guesses(_affordable(form), words) for form in {password, normal}) < MIN_GUESSES:
         raise WeakPassword(
             "too easy to guess",
             detail="This password is common, or close to your name or address. A few unrelated words make a good one.",
@@ -75,6 +82,12 @@ def guesses(text: str, context: Iterable[str] = ()) -> float:
     """The decimal logarithm of how many guesses an attacker needs who knows `context`."""
     words = {part for word in context for part in _parts(word) if len(part) > 2}
     return zxcvbn(text[:ESTIMATED], sorted(words)).guesses_log10
+
+
+def _affordable(text: str) -> str:
+    """As much of the beginning as the estimate reads in a bounded time. It can only be guessed more easily."""
+    combinations = math.prod(max(1, len(set(text).intersection(each))) for each in DISGUISES)
+    return text[: math.isqrt(EFFORT // combinations)]
 
 
 def _parts(word: str) -> list[str]:

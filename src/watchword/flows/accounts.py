@@ -35,10 +35,12 @@ async def add(kit: Kit, email: str, password: str, username: str | None, scopes:
 
 
 async def find(kit: Kit, whom: str) -> User:
-    """The account with this address, username or id. Raises NotFound."""
-    found = await kit.users.find(whom)
-    if found is None and whom.isprintable():  # no database takes the rest
-        found = await kit.users.get(whom)
+    """The account with this id, address or username. Raises NotFound.
+
+    The id comes first: anybody may take another's id for a username, and nobody can choose an id.
+    """
+    by_id = await kit.users.get(whom) if whom.isprintable() else None  # no database takes the rest
+    found = by_id or await kit.users.find(whom)
     if found is None:
         raise NotFound("no such user", detail="There is no user with this address, username or id.")
     return found.user

@@ -1,0 +1,66 @@
+"""What an operator does to accounts, below the command line."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tests.house import ADA, BOB, PASSWORD
+
+from watchword.core.errors import InvalidInput, NotFound, WeakPassword
+from watchword.flows import accounts
+from watchword.flows.kit import Kit
+
+NOBODY = "a" * 26
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        accounts.disable,
+        accounts.enable,
+        accounts.delete,
+        lambda kit, user_id: accounts.set_password(kit, user_id, PASSWORD),
+        lambda kit, user_id: accounts.grant(kit, user_id, {"a"}),
+        lambda kit, user_id: accounts.revoke(kit, user_id, {"a"}),
+    ],
+    ids=["disable", "enable", "delete", "set_password", "grant", "revoke"],
+)
+async def test_an_act_on_somebody_who_is_gone_is_told(kit: Kit, act: Callable[[Kit, str], Awaitable[Any]]) -> None:
+    """An operator who locks an account must not read `done` where nothing was locked."""
+    with pytest.raises(NotFound):
+        await act(kit, NOBODY)
+    user = await accounts.add(kit, ADA, PASSWORD, None, frozenset())
+    await accounts.delete(kit, user.id)
+    with pytest.raises(NotFound):
+        await act(kit, user.id)
+
+
+async def test_somebody_is_found_by_address_username_and_id(kit: Kit) -> None:
+    user = await accounts.add(kit, "Ada@Example.com", PASSWORD, "Ada", frozenset({"a"}))
+    for whom in (ADA, "ADA@EXAMPLE.COM", "ada", "ADA", user.id):
+        assert await accounts.find(kit, whom) == user
+    for whom in ("", "nobody", NOBODY, "\x00", "\ud800", user.id.upper() + " "):
+        with pytest.raises(NotFound):
+            await accounts.find(kit, whom)
+
+
+async def test_a_username_that_looks_like_an_id_does_not_stand_in_front_of_it(kit: Kit) -> None:
+    """Somebody registers the id of another user as a username, and waits for `watchword users grant <id> admin`."""
+    ada = await accounts.add(kit, ADA, PASSWORD, None, frozenset())
+    await accounts.add(kit, BOB, PASSWORD, ada.id, frozenset())
+    assert await accounts.find(kit, ada.id) == ada
+
+
+async def test_a_password_is_held_against_the_name_of_its_account(kit: Kit) -> None:
+    with pytest.raises(WeakPassword):
+        await accounts.add(kit, "lovelace.analytical@example.com", "lovelaceanalytical1", "ada", frozenset())
+    with pytest.raises(InvalidInput):
+        await accounts.add(kit, "no address", PASSWORD, None, frozenset())
+
+
+async def test_deleting_frees_the_names_and_never_the_id(kit: Kit) -> None:
+    first = await accounts.add(kit, ADA, PASSWORD, "ada", frozenset({"admin"}))
+    await accounts.delete(kit, first.id)
+    second = await accounts.add(kit, ADA, PASSWORD, "ada", frozenset())
+    assert second.id != first.id
+    assert second.scopes == frozenset()
