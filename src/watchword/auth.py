@@ -167,8 +167,7 @@ class Auth:
                     yield state
             finally:
                 keeping.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await keeping
+                await asyncio.wait([keeping])
                 await self.stop()
 
         return lifespan

@@ -116,8 +116,13 @@ class Users(Protocol):
         callers that replace one hash exactly one succeeds.
         """
 
-    async def set_scopes(self, user_id: str, scopes: frozenset[str], now: datetime) -> tuple[Revoked, ...] | None:
+    async def set_scopes(
+        self, user_id: str, scopes: frozenset[str], now: datetime, *, replacing: frozenset[str] | None = None
+    ) -> tuple[Revoked, ...] | None:
         """Replace what the user may do. Live sessions follow, and their present access tokens are revoked.
+
+        None, and no change, when there is no such user or they may not do exactly `replacing` any more: of any number of
+        callers that replace one set exactly one succeeds.
 
         A refresh that runs at the same time either gets the new scopes or a token that is revoked here.
         """

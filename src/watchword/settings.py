@@ -6,6 +6,7 @@ A start that would be weak is refused here, with the setting's name and what to 
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,14 @@ from watchword.core.passwords import OWASP, Argon2Parameters
 from watchword.core.policy import Policy
 
 PREFIX = "WATCHWORD_"
+ISSUER = re.compile(
+    r"https?://[A-Za-z0-9.\-]+(:\d+)?(/[A-Za-z0-9._~/-]*)?|https?://\[[0-9A-Fa-f:.]+\](:\d+)?(/[A-Za-z0-9._~/-]*)?"
+)
+"""An issuer stands in every token and is compared letter by letter: no query, no white space, nobody's name."""
+
+WIDEST = {4: 8, 6: 16}
+"""The shortest prefix of a network of proxies; a wider one is a wildcard by another name."""
+
 MASTER_KEY_CURE = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 Listed = Annotated[tuple[str, ...], NoDecode]
@@ -182,6 +191,11 @@ class Settings(BaseSettings):
                 f"{PREFIX}DATABASE_URL is not set. Say where users are kept: sqlite:////var/lib/app/watchword.db or "
                 "postgresql://user:password@host/name."
             )
+        if self.refresh_idle < self.access_ttl:
+            raise ConfigError(
+                f"{PREFIX}REFRESH_IDLE is shorter than {PREFIX}ACCESS_TTL, so a session would end before its tokens. "
+                "Make it at least as long."
+            )
         if self.refresh_idle > self.refresh_absolute:
             raise ConfigError(f"{PREFIX}REFRESH_IDLE is longer than {PREFIX}REFRESH_ABSOLUTE. Make it at most as long.")
         _refuse_wildcard("TRUSTED_PROXIES", self.trusted_proxies, "Name your proxies' addresses: 10.0.0.0/8, say.")
@@ -197,7 +211,7 @@ class Settings(BaseSettings):
 
     def _refuse_issuer(self) -> None:
         parts = _web_address(self.issuer)
-        if parts is None or parts.query or parts.fragment or parts.username:
+        if parts is None or ISSUER.fullmatch(self.issuer) is None:
             raise ConfigError(f"{PREFIX}ISSUER is not a web address. Write https://auth.example.com.")
         if parts.scheme == "http" and not self.loopback and not self.unsafe_http_issuer:
             raise ConfigError(
@@ -249,7 +263,7 @@ def _check_network(text: str) -> None:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ConfigError(f"{PREFIX}TRUSTED_PROXIES: {text!r} is neither an address nor a network.") from None
-    if network.prefixlen == 0:
+    if network.prefixlen < WIDEST[network.version]:
         raise ConfigError(
             f"{PREFIX}TRUSTED_PROXIES: {text} is every address, so it trusts everybody. "
             "Name your proxies' addresses: 10.0.0.0/8, say."

@@ -188,7 +188,7 @@ class TestOtherWorkers:
         clock.tick(ROTATION)
         await here.keyring.rotate(clock.now())
         clock.tick(600)
-        there.keyring.stale = False  # the feed's news was lost
+        there.keyring._heeded = there.keyring._told  # the feed's news was lost
         token = issue(here)
         assert (await verify(there, token)).user_id == "u"
         assert kids(there) == kids(here)
@@ -206,7 +206,7 @@ class TestOtherWorkers:
             return await load()
 
         monkeypatch.setattr(kit.keys, "load", counted)
-        kit.keyring.stale = False
+        kit.keyring._heeded = kit.keyring._told
         _, payload, signature = issue(kit).split(".")
         foreign = jose.b64encode(b'{"alg":"ES256","kid":"unheard-of","typ":"at+jwt"}')
         for _ in range(20):
@@ -267,7 +267,7 @@ class TestRetirement:
         token = issue(kit)
         await verify(kit, token)
         await kit.keys.retire(1, clock.now())
-        kit.keyring.stale = True
+        kit.keyring.on_change(KeysChanged())
 
         async def away() -> None:
             raise Unavailable("the database failed")
@@ -301,7 +301,7 @@ class TestRetirement:
         await kit.keyring.reload()
         go_on.set()
         await late
-        kit.keyring.stale = False
+        kit.keyring._heeded = kit.keyring._told
         with pytest.raises(InvalidToken):
             await verify(kit, token)
 

@@ -19,6 +19,7 @@
     ├── NotFound                  404 not_found
     │   └── NotAtRoot             404 not_at_root                metadata under a mount; RFC 8414 3
     ├── UsernameTaken             409 username_taken
+    ├── TooLarge                  413 request_too_large          before anything is parsed
     ├── Misdirected               421 misdirected_request        a loopback issuer reached by another name
     ├── InvalidInput              422 invalid_input
     │   └── WeakPassword          422 weak_password
@@ -170,6 +171,12 @@ class UsernameTaken(AuthError):
     """Usernames are public, so this may be told."""
 
     code, status, default = "username_taken", 409, "This username is taken."
+
+
+class TooLarge(AuthError):
+    """The body is larger than any request of ours; it was not parsed. RFC 9110 15.5.14."""
+
+    code, status, default = "request_too_large", 413, "The request is too large."
 
 
 class Misdirected(AuthError):

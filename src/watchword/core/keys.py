@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from watchword.core.errors import Unavailable
 from watchword.core.jose import KeySet, SigningKey
 from watchword.core.policy import JWKS_MAX_AGE, LEEWAY, MAX_ACCESS_TTL
 
@@ -72,8 +73,13 @@ def ring(records: Sequence[KeyRecord], private: dict[str, SigningKey], refresh_k
 
 
 def signing(records: Sequence[KeyRecord], now: datetime) -> KeyRecord:
-    """The record that signs now: the newest whose time has come; the oldest while none's has (a clock that is behind)."""
+    """The record that signs now: the newest whose time has come; the oldest while none's has (a clock that is behind).
+
+    Raises Unavailable while every key is retired and the next one not made yet.
+    """
     able = [record for record in records if record.retired_at is None]
+    if not able:
+        raise Unavailable("no signing key is able")
     due = [record for record in able if record.signs_from <= now]
     return max(due, key=_generation) if due else min(able, key=_generation)
 

@@ -20,7 +20,7 @@ MAX_LENGTH = 1024
 MIN_GUESSES = 8
 """The decimal logarithm of the guesses that a password must stand up to."""
 
-ESTIMATED = 100
+ESTIMATED = 40
 """The estimate reads this many characters at most: its time grows with the square of the length."""
 
 DISGUISES = ("4@", "8", "({[<", "3", "69", "1!|", "1|7", "0", "$5", "+7", "%", "2")

@@ -23,7 +23,7 @@ async def add(kit: Kit, email: str, password: str, username: str | None, scopes:
     """Make an account. Raises InvalidInput (also when address or username is taken) and WeakPassword."""
     email = emails.accept_email(email)
     username = None if username is None else emails.accept_username(username)
-    passwords.accept_for(kit, password, email, username)
+    await passwords.accept_for(kit, password, email, username)
     user_id = kit.new_id()
     new_hash = await kit.hashing.hash(password)
     added = await kit.users.add(NewUser(user_id, email, username, new_hash, scopes, kit.clock.now()))
@@ -73,16 +73,20 @@ async def delete(kit: Kit, user_id: str) -> None:
 
 async def set_password(kit: Kit, user_id: str, new: str) -> None:
     """Give the account another password and end all its sessions. Raises NotFound and WeakPassword."""
-    passwords.accept(kit, new, (await _get(kit, user_id)).user)
+    await passwords.accept(kit, new, (await _get(kit, user_id)).user)
     new_hash = await kit.hashing.hash(new)
     revoked = await kit.users.set_password(user_id, new_hash, kit.clock.now(), ending=Ending.ALL)
     _done(kit, revoked, PasswordChanged(user_id))
 
 
 async def _set_scopes(kit: Kit, user_id: str, change: Callable[[frozenset[str]], frozenset[str]]) -> frozenset[str]:
-    new = change((await _get(kit, user_id)).user.scopes)
-    _done(kit, await kit.users.set_scopes(user_id, new, kit.clock.now()), ScopesChanged(user_id))
-    return new
+    """Read, change, and replace what was read; whoever was overtaken reads again, so no change is lost."""
+    while True:
+        old = (await _get(kit, user_id)).user.scopes
+        revoked = await kit.users.set_scopes(user_id, change(old), kit.clock.now(), replacing=old)
+        if revoked is not None:
+            kit.announce(ScopesChanged(user_id), revoked)
+            return change(old)
 
 
 async def _get(kit: Kit, user_id: str) -> Credentials:

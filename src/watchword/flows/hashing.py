@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -37,6 +37,10 @@ class HashingPool:
     async def hash(self, password: str) -> str:
         """The PHC string of an accepted password."""
         return await self._run(passwords.hash_password, password, self._parameters)
+
+    async def check(self, password: str, minimum: int, context: Iterable[str]) -> None:
+        """Accept a new password or raise WeakPassword. The estimate takes long for some texts, so it waits its turn too."""
+        await self._run(passwords.check, password, minimum, tuple(context))
 
     async def verify(self, stored: str | None, password: str) -> passwords.Match:
         """Compare. Without a stored hash it costs the same and is refused. Raises InvalidGrant."""

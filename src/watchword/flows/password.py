@@ -42,7 +42,7 @@ async def change(kit: Kit, who: Principal, current: str, new: str) -> None:
     await _confirm(kit, found, current)
     if found is None:
         raise WrongPassword("the user is gone")
-    accept(kit, new, found.user)
+    await accept(kit, new, found.user)
     new_hash = await kit.hashing.hash(new)
     revoked = await kit.users.set_password(
         who.user_id, new_hash, now, ending=Ending.OTHERS, keep=who.session_id, replacing=found.password_hash
@@ -52,15 +52,15 @@ async def change(kit: Kit, who: Principal, current: str, new: str) -> None:
     kit.announce(PasswordChanged(who.user_id), revoked)
 
 
-def accept(kit: Kit, password: str, user: User) -> None:
+async def accept(kit: Kit, password: str, user: User) -> None:
     """Raise WeakPassword unless this may be the user's new password."""
-    accept_for(kit, password, user.email, user.username)
+    await accept_for(kit, password, user.email, user.username)
 
 
-def accept_for(kit: Kit, password: str, email: str, username: str | None) -> None:
+async def accept_for(kit: Kit, password: str, email: str, username: str | None) -> None:
     """Raise WeakPassword unless this may be the password of an account with this address and username."""
     context = (email, username or "", *kit.policy.context_words)
-    passwords.check(password, kit.policy.password_min_length, context)
+    await kit.hashing.check(password, kit.policy.password_min_length, context)
 
 
 def _enabled(found: Credentials | None) -> Credentials:

@@ -18,7 +18,7 @@ async def register(kit: Kit, email: str, password: str, username: str | None) ->
         raise RegistrationClosed()
     email = emails.accept_email(email)
     username = None if username is None else emails.accept_username(username)
-    passwords.accept_for(kit, password, email, username)
+    await passwords.accept_for(kit, password, email, username)
     if username is not None and await kit.users.find(username) is not None:
         raise UsernameTaken("taken before")
     user = NewUser(

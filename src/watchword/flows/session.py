@@ -21,6 +21,7 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
     the password changed, since the proof.
     """
     now = kit.clock.now()
+    await kit.keyring.follow(heard=kit.revocations.fresh())
     r = kit.entropy(32)
     user = proof.user
     for _ in range(ATTEMPTS):
@@ -39,6 +40,7 @@ async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None) ->
     then nothing was turned), and RefreshReused after the session was closed. RFC 6749 6, RFC 9700 4.14.2.
     """
     now = kit.clock.now()
+    await kit.keyring.follow(heard=kit.revocations.fresh())
     ring = kit.keyring.ring
     presented = tokens.read_refresh(refresh_token, ring)
     if asked is not None:

@@ -38,5 +38,7 @@ async def attempt(kit: Kit) -> None:
         done = await run(kit)
     except AuthError as error:
         logger.warning("upkeep failed and will be tried again: %s", error.because)
+    except Exception:
+        logger.exception("upkeep failed and will be tried again")
     else:
         logger.info("upkeep: %r", done)

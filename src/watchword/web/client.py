@@ -59,7 +59,7 @@ def _within(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: tuple[s
 
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ip = ipaddress.ip_address(text)
+        ip = ipaddress.ip_address(text.partition("%")[0])  # a zone means nothing outside its own host (RFC 4007)
     except ValueError:
         return None
     return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip

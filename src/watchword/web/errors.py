@@ -21,6 +21,7 @@ from watchword.core.errors import (
     MissingToken,
     Overloaded,
     StepUpRequired,
+    TooLarge,
 )
 
 logger = logging.getLogger("watchword.refusals")
@@ -28,10 +29,15 @@ logger = logging.getLogger("watchword.refusals")
 DOCS = "https://watchword.readthedocs.io/en/latest/errors/"
 """Where each code has its page: the `type` of a problem. RFC 9457 3.1.1."""
 
+MAX_BODY = 64 * 1024
+"""Bytes; the longest password in the longest spelling fits."""
+
+FORM = "application/x-www-form-urlencoded"
+
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 TITLES = {
     400: "Bad request", 401: "Not authenticated", 403: "Forbidden", 404: "Not found", 409: "Conflict",
-    421: "Misdirected request", 422: "Not valid", 503: "Not available",
+    413: "Too large", 421: "Misdirected request", 422: "Not valid", 503: "Not available",
 }  # fmt: skip
 
 
@@ -120,6 +126,7 @@ class ProblemRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             try:
+                await read_bounded(request)
                 return await handler(request)
             except AuthError as error:
                 return problem(error)
@@ -141,6 +148,9 @@ class OAuthRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             try:
+                if _media_type(request) != FORM:
+                    raise InvalidRequest("not a form", detail=f"Send the parameters as {FORM}.")
+                await read_bounded(request)
                 await _refuse_repeated(request)
                 return await handler(request)
             except AuthError as error:
@@ -153,6 +163,27 @@ class OAuthRoute(APIRoute):
                 return oauth(InvalidRequest("the form can't be read"))
 
         return handle
+
+
+async def read_bounded(request: Request) -> None:
+    """Read the body, or refuse it: nothing of ours is larger, and no multipart, whose parts choose their own codecs.
+
+    Raises TooLarge and InvalidRequest before anything is parsed.
+    """
+    if _media_type(request).startswith("multipart/"):
+        raise InvalidRequest("multipart", detail=f"Send the parameters as {FORM}.")
+    if int(request.headers.get("content-length", "0")) > MAX_BODY:
+        raise TooLarge("the body's announced length is over the bound")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise TooLarge("the body is over the bound")
+    request._body = bytes(body)  # where Starlette keeps a body that was read
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _refuse_repeated(request: Request) -> None:

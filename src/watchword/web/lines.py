@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -16,6 +17,8 @@ from watchword.flows.kit import Kit
 
 if TYPE_CHECKING:
     from watchword.ports import Change
+
+logger = logging.getLogger("watchword.sockets")
 
 LINE = "watchword.line"
 """Where a WebSocket's line stands in the ASGI scope."""
@@ -150,7 +153,9 @@ class Lines:
             if self._kit.keyring.stale:
                 await self._kit.keyring.reload()
             await authenticate.still_good(self._kit, line.access)
-        except AuthError:
+        except Exception as error:
+            if not isinstance(error, AuthError):
+                logger.exception("an open socket can't be checked, so it is closed")
             self._lines.discard(line)
             cutting = self._loop.create_task(line.cut())  # a client that does not answer must not hold up the others
             self._cutting.add(cutting)

@@ -49,8 +49,8 @@ class Database:
 
     @property
     def public_url(self) -> str:
-        """The URL without its password, for logs."""
-        return self.url.render_as_string(hide_password=True)
+        """The URL without its password and its query, which may hold one too; for logs."""
+        return self.url.set(query={}).render_as_string(hide_password=True)
 
     def settle(self, *, here: bool) -> None:
         """Choose the loop that the engine lives on: the running one (`here`), or one of our own in a thread."""
@@ -157,13 +157,14 @@ def identity(path: Path) -> FileIdentity:
 def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     try:
         if not is_sqlite:
-            return create_async_engine(url, pool_size=10, max_overflow=10, pool_timeout=10, pool_pre_ping=False)
+            return create_async_engine(url, pool_size=10, max_overflow=10, pool_timeout=10, hide_parameters=True)
         path = Path(str(url.database)).absolute()  # the process may change its directory
         engine = create_async_engine(
             url.set(database=str(path)),
             pool_size=5,
             max_overflow=5,
             pool_timeout=10,
+            hide_parameters=True,
             connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
         )
     except ModuleNotFoundError as error:

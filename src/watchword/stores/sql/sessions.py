@@ -112,10 +112,11 @@ class SqlSessions:
 
     @verb
     async def prune(self, now: datetime, limit: int) -> int:
-        """See `ports.Sessions.prune`. A dead session is kept until its revocation has done its work."""
+        """See `ports.Sessions.prune`. Kept while an access token may live, so that it can still be revoked."""
         dead = (
             select(sessions.c.id)
             .where((sessions.c.idle_expires_at <= now - LEEWAY) | (sessions.c.closed_at <= now - LEEWAY))
+            .where(sessions.c.access_expires_at <= now - LEEWAY)
             .limit(limit)
         )
         async with self._db.write() as connection:
@@ -177,7 +178,9 @@ def _turn(presented: int, now: datetime, grace: timedelta, idle: timedelta, acce
             closed_at=case((moves | repeats, literal(None, UtcDateTime())), else_=at),
             used_at=at,
             idle_expires_at=_least(literal(now + idle, UtcDateTime()), sessions.c.expires_at),
-            access_expires_at=_least(literal(now + access_ttl, UtcDateTime()), sessions.c.expires_at),
+            access_expires_at=_greatest(
+                sessions.c.access_expires_at, _least(literal(now + access_ttl, UtcDateTime()), sessions.c.expires_at)
+            ),
         )
         .returning(sessions)
     )
@@ -185,6 +188,10 @@ def _turn(presented: int, now: datetime, grace: timedelta, idle: timedelta, acce
 
 def _least(one: Any, other: Any) -> Any:
     return case((one < other, one), else_=other)
+
+
+def _greatest(one: Any, other: Any) -> Any:
+    return case((one > other, one), else_=other)
 
 
 def _session(row: Row[Any]) -> Session:

@@ -7,8 +7,9 @@ from sqlalchemy import Row, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.core import emails, scopes
+from watchword.core import emails
 from watchword.core.models import Credentials, Revoked, User
+from watchword.core.scopes import text as text_of
 from watchword.ports import Added, Ending, NewUser
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.sessions import alive, end, revoke, until
@@ -29,7 +30,7 @@ class SqlUsers:
             "email": emails.accept_email(user.email),
             "username": None if user.username is None else emails.accept_username(user.username),
             "password_hash": user.password_hash,
-            "scopes": scopes.text(user.scopes),
+            "scopes": text_of(user.scopes),
             "epoch": 0,
             "created_at": user.created_at,
             "disabled_at": None,
@@ -93,18 +94,23 @@ class SqlUsers:
             return await end(connection, ended, now)
 
     @verb
-    async def set_scopes(self, user_id: str, granted: frozenset[str], now: datetime) -> tuple[Revoked, ...] | None:
+    async def set_scopes(
+        self, user_id: str, scopes: frozenset[str], now: datetime, *, replacing: frozenset[str] | None = None
+    ) -> tuple[Revoked, ...] | None:
         """See `ports.Users.set_scopes`. The sessions' rows are locked, so a refresh waits, and then reads the new scopes."""
+        which = users.c.id == user_id
+        if replacing is not None:
+            which = which & (users.c.scopes == text_of(replacing))
         async with self._db.write() as connection:
-            if not await _change(connection, users.c.id == user_id, {"scopes": scopes.text(granted)}):
+            if not await _change(connection, which, {"scopes": text_of(scopes)}):
                 return None
             lock = select(sessions).where(sessions.c.user_id == user_id, alive(now)).with_for_update()
             revoked = []
             for row in (await connection.execute(lock)).all():
                 old = frozenset(row.scopes.split())
-                new = granted if row.follows_user else old & granted
+                new = scopes if row.follows_user else old & scopes
                 if new != old:
-                    change = update(sessions).where(sessions.c.id == row.id).values(scopes=scopes.text(new))
+                    change = update(sessions).where(sessions.c.id == row.id).values(scopes=text_of(new))
                     await connection.execute(change)
                     revoked.append(Revoked(row.id, row.generation, until(row.access_expires_at)))
             return await revoke(connection, revoked)
