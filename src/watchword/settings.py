@@ -191,11 +191,6 @@ class Settings(BaseSettings):
                 f"{PREFIX}DATABASE_URL is not set. Say where users are kept: sqlite:////var/lib/app/watchword.db or "
                 "postgresql://user:password@host/name."
             )
-        if self.refresh_idle < self.access_ttl:
-            raise ConfigError(
-                f"{PREFIX}REFRESH_IDLE is shorter than {PREFIX}ACCESS_TTL, so a session would end before its tokens. "
-                "Make it at least as long."
-            )
         if self.refresh_idle > self.refresh_absolute:
             raise ConfigError(f"{PREFIX}REFRESH_IDLE is longer than {PREFIX}REFRESH_ABSOLUTE. Make it at most as long.")
         _refuse_wildcard("TRUSTED_PROXIES", self.trusted_proxies, "Name your proxies' addresses: 10.0.0.0/8, say.")

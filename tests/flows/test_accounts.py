@@ -1,5 +1,6 @@
 """What an operator does to accounts, below the command line."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -64,3 +65,13 @@ async def test_deleting_frees_the_names_and_never_the_id(kit: Kit) -> None:
     second = await accounts.add(kit, ADA, PASSWORD, "ada", frozenset())
     assert second.id != first.id
     assert second.scopes == frozenset()
+
+
+async def test_grants_and_revocations_at_once_lose_nothing(kit: Kit) -> None:
+    """The operator takes `admin` away while a program grants something else: the scope must not come back."""
+    user = await accounts.add(kit, "ada@example.com", "seven lanterns over", None, frozenset({"admin"}))
+    granting = [accounts.grant(kit, user.id, {f"items:{number}"}) for number in range(5)]
+    await asyncio.gather(accounts.revoke(kit, user.id, {"admin"}), *granting)
+    found = await kit.users.get(user.id)
+    assert found is not None
+    assert found.user.scopes == {f"items:{number}" for number in range(5)}

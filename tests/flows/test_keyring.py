@@ -17,6 +17,7 @@ from watchword.core.models import Principal, Session
 from watchword.flows import authenticate, upkeep
 from watchword.flows.keyring import COOL_DOWN
 from watchword.flows.kit import Kit
+from watchword.ports import KeysChanged
 from watchword.testing import FrozenClock
 
 HOUR = 3600

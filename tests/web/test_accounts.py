@@ -160,7 +160,7 @@ class TestRegister:
             b"null",
             b'"text"',
             b"\xff\xfe{",
-            b"[" * 100_000,
+            b"[" * 60_000,
             b'{"email": ' + b"1" * 5000 + b"}",
             b'{"email": NaN, "password": Infinity}',
             b'{"email": "\\ud800@example.com", "password": "\\udfff seven lanterns over"}',

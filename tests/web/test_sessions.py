@@ -1,7 +1,7 @@
 """`/login`, `/refresh`, `/logout` and `/sessions`."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +164,27 @@ class TestLogin:
         answer = await house.client.post("/login", data={"username": ADA}, files={"password": PASSWORD.encode()})
         assert_oauth(answer, "invalid_request")
 
-    async def test_a_multipart_form_is_a_form(self, house: House) -> None:
+    async def test_a_multipart_form_is_refused_before_it_is_parsed(self, house: House) -> None:
+        """Each part of a multipart form may name its codec; one request in punycode would stop the worker for seconds."""
         await house.register()
         fields = {"username": (None, ADA.encode()), "password": (None, PASSWORD.encode())}
-        assert (await house.client.post("/login", files=fields)).status_code == 200
+        answer = await house.client.post("/login", files=fields)
+        assert_oauth(answer, "invalid_request")
+        assert "application/x-www-form-urlencoded" in answer.json()["error_description"]
+        assert (await house.client.post("/logout", files=fields)).status_code == 400
+
+    @pytest.mark.parametrize("chunked", [False, True])
+    async def test_a_body_over_the_bound_is_not_parsed(self, house: House, chunked: bool) -> None:
+        """The attacker sends megabytes of brackets: parsing them would hold the event loop and fill the memory."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for _ in range(100):
+                yield b"[" * 1000
+
+        content = chunks() if chunked else b"[" * 100_000
+        answer = await house.client.post("/register", content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+        assert answer.json()["code"] == "request_too_large"
 
     async def test_credentials_in_the_query_are_not_read(self, house: House) -> None:
         """What stands in a query stands in logs and in histories."""

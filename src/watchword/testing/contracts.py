@@ -219,6 +219,13 @@ class UsersContract:
         await opened(stores, ada, 1, follows_user=False, scopes=frozenset({"read"}))
         assert await stores.users.set_scopes(ada.id, frozenset({"read", "admin"}), NOW) == ()
 
+    async def test_exactly_one_of_many_replaces_a_set_of_scopes(self, stores: Stores) -> None:
+        ada = await user(stores)
+        answers = await asyncio.gather(
+            *(stores.users.set_scopes(ada.id, frozenset({f"s{n}"}), NOW, replacing=ada.scopes) for n in range(RACERS))
+        )
+        assert sum(answer is not None for answer in answers) == 1
+
     async def test_a_refresh_beside_a_change_of_scopes_never_keeps_the_old_ones(self, stores: Stores) -> None:
         """Either the refresh already has the new scopes, or its generation is among those that are revoked."""
         ada = await user(stores)
@@ -397,6 +404,22 @@ class SessionsContract:
         assert await stores.sessions.prune(NOW, 100) == 0
         assert [await stores.sessions.prune(later, 3) for _ in range(3)] == [3, 2, 0]
         assert await stores.sessions.get(alive.id, later) is not None
+
+    async def test_a_session_is_kept_while_an_access_token_of_it_may_live(self, stores: Stores) -> None:
+        """What is pruned can't be revoked any more: a logout or a disable would say yes and do nothing."""
+        ada = await user(stores)
+        idle = NOW + 60 * SECOND
+        session = await opened(stores, ada, idle_expires_at=idle, access_expires_at=NOW + 3600 * SECOND)
+        assert await stores.sessions.prune(idle + LEEWAY, 100) == 0
+        assert len(await stores.sessions.close(session.id, None, idle + LEEWAY)) == 1
+        assert await stores.sessions.prune(NOW + 3600 * SECOND + LEEWAY, 100) == 1
+
+    async def test_a_turn_never_shortens_what_a_revocation_must_outlive(self, stores: Stores) -> None:
+        """After a restart with shorter lifetimes the long-lived tokens of before still have to stay revoked."""
+        session = await opened(stores, await user(stores), access_expires_at=NOW + 3600 * SECOND)
+        await turn(stores, session, 0)
+        (revoked,) = await stores.sessions.close(session.id, None, NOW)
+        assert revoked.expires_at == (NOW + 3600 * SECOND + LEEWAY).timestamp()
 
 
 class KeysContract:

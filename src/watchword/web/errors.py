@@ -15,6 +15,7 @@ from watchword.core import scopes
 from watchword.core.errors import (
     AuthError,
     InsufficientScope,
+    InvalidGrant,
     InvalidInput,
     InvalidRequest,
     InvalidToken,
@@ -153,6 +154,8 @@ class OAuthRoute(APIRoute):
                 await read_bounded(request)
                 await _refuse_repeated(request)
                 return await handler(request)
+            except TooLarge:
+                return oauth(InvalidGrant("over-long credentials"))  # the one answer for all that are not good
             except AuthError as error:
                 return oauth(error)
             except RequestValidationError as error:
