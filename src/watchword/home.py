@@ -91,7 +91,13 @@ def _make_folder(folder: Path) -> None:
 def _once(path: Path) -> str:
     """The secret in the file, made with mode 0600 if it is not there. Of any number of makers all read one secret."""
     if not path.exists():
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
+        try:
+            handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
+        except OSError as error:
+            raise ConfigError(
+                f"{path} can't be made ({error.strerror}). Set WATCHWORD_DATA_DIR to a folder that can be written, "
+                "or give the key in WATCHWORD_MASTER_KEYS."
+            ) from None
         try:
             with os.fdopen(handle, "w") as file:
                 file.write(jose.b64encode(system_entropy(32)) + "\n")

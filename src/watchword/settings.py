@@ -108,7 +108,12 @@ class Settings(BaseSettings):
         Field(description="Who may make an account; open on localhost, closed elsewhere unless said."),
     ] = None
     password_min_length: Annotated[
-        int, Field(ge=15, le=128, description="Characters a new password needs; more for administrators.")
+        int,
+        Field(
+            ge=15,
+            le=128,
+            description="Characters a new password needs, 15 at least (a few words make a good one); more for administrators.",
+        ),
     ] = 15
     context_words: Annotated[
         Listed,

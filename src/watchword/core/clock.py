@@ -22,7 +22,7 @@ class Clock(Protocol):
 class Entropy(Protocol):
     """Chance as it is given to `Auth`; `watchword.testing.seeded_entropy` repeats itself."""
 
-    def __call__(self, size: int) -> bytes:
+    def __call__(self, size: int, /) -> bytes:
         """`size` unpredictable bytes."""
 
 
