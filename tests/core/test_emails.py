@@ -109,6 +109,17 @@ def test_folding_every_character_comes_to_rest() -> None:
         assert emails.fold(folded) == folded
 
 
+@pytest.mark.parametrize("text", ["ß\u0301", "ẞ\u0307", "ŉ\u0301", "ΐ", "α\u0345\u0301", "ﬆ\u0323\u0307", "İ\u0301"])
+def test_folding_comes_to_rest_where_it_undoes_the_normal_form(text: str) -> None:
+    """ß with an accent becomes two letters of which the second takes the accent: another normal form than before."""
+    folded = emails.fold(text)
+    assert emails.fold(folded) == folded
+    assert emails.fold("ß\u0301") == "s\u015b"
+    email = emails.canonical_email(f"{text}a@example.com")
+    assert email is not None
+    assert emails.canonical_email(email) == email
+
+
 def odd_characters() -> Iterator[str]:
     """Every character but the plain letters of scripts without case, and what is not assigned."""
     for character in map(chr, range(sys.maxunicode + 1)):

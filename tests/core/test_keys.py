@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.core import forge
 
 from watchword.core import jose, keys, tokens
+from watchword.core.errors import Unavailable
 from watchword.core.jose import KeySet
 from watchword.core.keys import PUBLISH_AHEAD, KeyRecord
 from watchword.core.policy import JWKS_MAX_AGE, LEEWAY, MAX_ACCESS_TTL
@@ -55,6 +56,12 @@ def test_a_worker_whose_clock_is_behind_signs_with_the_oldest_key() -> None:
 def test_a_retired_key_does_not_sign_and_the_one_before_it_does_again() -> None:
     records = forge.record(1, signs_from=NOW - DAY), forge.record(2, signs_from=NOW, retired_at=NOW)
     assert signs(*records, now=NOW + DAY) == 1
+
+
+def test_while_every_key_is_retired_nobody_signs_and_the_caller_is_told_to_come_back() -> None:
+    for records in ([], [forge.record(1, retired_at=NOW)]):
+        with pytest.raises(Unavailable):
+            keys.signing(records, NOW)
 
 
 # How long a key verifies
