@@ -175,8 +175,6 @@ async def read_bounded(request: Request) -> None:
     """
     if _media_type(request).startswith("multipart/"):
         raise InvalidRequest("multipart", detail=f"Send the parameters as {FORM}.")
-    if int(request.headers.get("content-length", "0")) > MAX_BODY:
-        raise TooLarge("the body's announced length is over the bound")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
