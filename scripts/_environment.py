@@ -118,7 +118,7 @@ def _build(tool: _Tool) -> bool:
     _clear()
     return (
         _do(*tool.make, str(VENV))
-        and _do(*tool.install, "--require-hashes", "-r", str(LOCKED))
+        and _do(*tool.install, "--require-hashes", "--no-deps", "-r", str(LOCKED))  # the file names every one
         and _install_project(tool)
     )
 
