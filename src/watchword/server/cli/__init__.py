@@ -1,0 +1,109 @@
+"""The command line. What it needs is loaded by the command that needs it, so that `--help` is quick."""
+
+import asyncio
+import shutil
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from watchword.core.errors import AuthError, ConfigError
+from watchword.server.cli.terminal import settings as _settings
+from watchword.server.cli.terminal import text
+from watchword.server.cli.users import users
+
+if TYPE_CHECKING:
+    from watchword.settings import Settings
+
+app = typer.Typer(help="Watchword: authentication for FastAPI.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(users, name="users")
+
+
+def run() -> None:
+    """The entry of the command: a refusal is one clear text on stderr and exit code 1, never a traceback."""
+    try:
+        app()
+    except (ConfigError, AuthError) as error:
+        sys.exit(f"watchword: {text(error)}")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="processes")] = 1,
+    database: Annotated[str | None, typer.Option(help="database URL; also WATCHWORD_DATABASE_URL")] = None,
+) -> None:
+    """Run the server."""
+    import uvicorn
+
+    from watchword import settings as settings_module
+
+    settings_module.hand_on("WATCHWORD_ISSUER", f"http://localhost:{port}", default=True)
+    settings = _settings(database)
+    if settings.loopback and not _only_here(host):
+        raise ConfigError(
+            f"--host {host} would serve other machines, but the issuer {settings.issuer} is this machine alone. Set "
+            "WATCHWORD_ISSUER to the public https address and WATCHWORD_MASTER_KEYS to a secret of your own."
+        )
+    asyncio.run(_welcome(settings))
+    uvicorn.run(
+        "watchword.server.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        proxy_headers=False,
+        server_header=False,
+        log_config=None,
+        access_log=False,
+    )
+
+
+@app.command()
+def migrate(
+    database: Annotated[str | None, typer.Option(help="database URL; also WATCHWORD_DATABASE_URL")] = None,
+) -> None:
+    """Bring the database to the schema of this version. Safe to run again, and by several machines at once."""
+    from watchword.home import Home
+    from watchword.stores.sql import migrate as schema
+
+    home = Home(_settings(database))
+
+    async def upgrade() -> tuple[str | None, str]:
+        home.db.settle(here=True)
+        try:
+            return await schema.version(home.db), await schema.upgrade(home.db)
+        finally:
+            await home.db.close()
+
+    before, after = asyncio.run(upgrade())
+    done = "is at" if before == after else f"was brought from {before or 'nothing'} to"
+    typer.echo(f"{home.db.public_url} {done} schema {after}.")
+
+
+def _command() -> str:
+    """How this command is called from here."""
+    return "watchword" if shutil.which("watchword") else f"{sys.executable} -m watchword"
+
+
+def _only_here(host: str) -> bool:
+    from watchword.web.client import TEST_HOSTS, is_local
+
+    return host not in TEST_HOSTS and is_local(f"[{host}]" if ":" in host else host)
+
+
+async def _welcome(settings: "Settings") -> None:
+    """Start once, so that every fault is told here and not by each worker; say where things are, and what comes next."""
+    from watchword.auth import Auth
+
+    auth = Auth(settings)
+    await auth.start()
+    try:
+        lines = [f"Watchword at {settings.issuer}", *auth.describe()]
+        if not await (await auth.open()).users.page("", 1):
+            lines += [f"Make your first user:  {_command()} users add you@example.com --scope admin"]
+        lines += [f"Then look at           {settings.issuer}/docs"]
+    finally:
+        await auth.stop()
+    typer.echo("\n  ".join(lines))
