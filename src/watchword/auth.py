@@ -3,23 +3,34 @@
 import asyncio
 import contextlib
 import importlib
+import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from fastapi import APIRouter, FastAPI
 
 from watchword.core.clock import Clock, Entropy, SystemClock, system_entropy
 from watchword.core.errors import ConfigError
+from watchword.core.events import Event
+from watchword.core.models import Revoked, U
 from watchword.core.passwords import OWASP, Argon2Parameters
-from watchword.flows.kit import Kit
+from watchword.flows import session
+from watchword.flows.handlers import Handlers
+from watchword.flows.kit import ClaimsHook, Kit
+from watchword.ports import Users
 from watchword.web.door import Door
 from watchword.web.errors import Refused, on_refused
 from watchword.web.guard import Guard, requirement, user_of
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine  # noqa: TID251 - the name of the host's type, nothing more
+
     from watchword.home import Home
     from watchword.settings import Settings
+
+E = TypeVar("E", bound=Event)
+H = TypeVar("H", bound=Callable[..., Any])
 
 UPKEEP_SECONDS = 3600.0
 WAIT_SECONDS = 0.01
@@ -30,26 +41,40 @@ def _later(module: str) -> Any:
     return importlib.import_module(f"watchword.{module}")
 
 
-class Auth:
+class Auth(Generic[U]):
     """Authentication for one FastAPI application.
 
     `auth.principal`, `auth.user` and `auth.requires(...)` are dependencies for HTTP and WebSocket routes; `install` adds
     the routes. Settings come from the environment (`WATCHWORD_…`) unless given. Raises ConfigError when a start with them
     would be weak.
+
+    `engine` is the application's AsyncEngine, on whose database everything is then kept; it stays the application's.
+    `users` are accounts in a table of the application's own (`ports.Users`), and `auth.user` gives its class.
+    `claims` adds to access tokens: it is called with the Session, and answers (or awaits) a mapping of plain JSON.
     """
 
     def __init__(
         self,
         settings: "Settings | None" = None,
         *,
+        engine: "AsyncEngine | None" = None,
+        users: Users[U] | None = None,
+        claims: ClaimsHook | None = None,
         clock: Clock | None = None,
         entropy: Entropy = system_entropy,
         argon2: Argon2Parameters = OWASP,
     ) -> None:
         self.settings: Settings = settings or _later("settings").Settings()
+        if engine is None:
+            self.settings.refuse_homeless()
+        _refuse_lacking(users)
         self.policy = self.settings.policy(argon2)
         self._clock = clock or SystemClock()
         self._entropy = entropy
+        self._engine = engine
+        self._users = users
+        self._claims = claims
+        self._handlers = Handlers()
         self._kit: Kit | None = None
         self._home: Home | None = None
         self._starting = threading.Lock()
@@ -57,7 +82,7 @@ class Auth:
         self._prefix = ""
         self._ours: list[APIRouter] = []
         self.principal = Guard(self.open)
-        self.user = user_of(self.principal)
+        self.user = cast("Callable[..., Awaitable[U]]", user_of(self.principal))
 
     def requires(
         self,
@@ -99,6 +124,35 @@ class Auth:
     def install_well_known(self, outer: FastAPI) -> None:
         """Serve the well-known routes at the root of an application that mounts the one with `install`."""
         outer.include_router(_later("web.routes").well_known_routes(self.open, self._prefix))
+
+    @overload
+    def on(self, event: type[E], handler: Callable[[E], object]) -> None: ...
+
+    @overload
+    def on(self, event: type[E]) -> Callable[[H], H]: ...
+
+    def on(self, event: type[E], handler: Callable[[E], object] | None = None) -> Callable[[H], H] | None:
+        """Call `handler` with each event of this class (`watchword.events`), after the commit and beside the request.
+
+        An `async` handler runs on the event loop, another one in a thread; each gets its events one after another. A handler
+        that fails is logged, and fails nothing else. Without `handler` this is a decorator: `@auth.on(LoggedIn)`.
+        """
+        if handler is not None:
+            self._handlers.add(event, handler)
+            return None
+
+        def add(decorated: H) -> H:
+            self._handlers.add(event, decorated)
+            return decorated
+
+        return add
+
+    async def sign_out_everywhere(self, user_id: str) -> tuple[Revoked, ...]:
+        """End every session of a user, with all access tokens made from them; what was revoked.
+
+        For an application that disables or deletes accounts in a database of its own, after that has committed.
+        """
+        return await session.close_all(await self.open(), user_id)
 
     async def open(self) -> Kit:
         """The tools, ready to use. Starts on first use when no lifespan did; any number of callers wait for one start."""
@@ -142,7 +196,8 @@ class Auth:
             if self._kit is None:
                 if self._app is not None:
                     _later("web.routes").refuse(self._app.routes, self._routes())
-                home = _later("home").Home(self.settings)
+                house = _later("home")
+                home = house.Home(self.settings, house.Guests(self._engine, self._users, self._claims, self._handlers))
                 self._kit = await home.open(self.policy, self._clock, self._entropy, here=lifespan)
                 self._home = home
         finally:
@@ -177,3 +232,16 @@ class Auth:
         while True:
             await _later("flows.upkeep").attempt(await self.open())
             await asyncio.sleep(UPKEEP_SECONDS)
+
+
+def _refuse_lacking(users: object) -> None:
+    """A verb that is missing would be missed at somebody's request."""
+    if users is None:
+        return
+    verbs = [name for name in vars(Users) if not name.startswith("_")]
+    lacking = [name for name in verbs if not inspect.iscoroutinefunction(getattr(users, name, None))]
+    if lacking:
+        raise ConfigError(
+            f"Auth(users=…): {type(users).__name__} has no async {', '.join(lacking)}. "
+            "watchword.ports.Users lists the verbs, and watchword.testing.contracts.UsersContract proves them."
+        )

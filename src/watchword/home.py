@@ -3,18 +3,22 @@
 import contextlib
 import os
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchword.core import jose, secrets
 from watchword.core.clock import Clock, Entropy, system_entropy
 from watchword.core.errors import ConfigError
+from watchword.core.models import Account
 from watchword.core.policy import Policy
+from watchword.flows.handlers import Handlers
 from watchword.flows.hashing import HashingPool
 from watchword.flows.keyring import Keyring
-from watchword.flows.kit import Kit
+from watchword.flows.kit import ClaimsHook, Kit
+from watchword.ports import Users
 from watchword.settings import Settings
 from watchword.stores.sql import migrate
-from watchword.stores.sql.engine import Database
+from watchword.stores.sql.engine import Database, parse
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.revocations import SqlRevocations
 from watchword.stores.sql.sessions import SqlSessions
@@ -24,27 +28,55 @@ KEY_FILE = "master.key"
 DATABASE_FILE = "watchword.db"
 
 
-class Home:
-    """The database and the master keys that the settings name; on a loopback issuer what is not named is made."""
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """What an application brings into the house: an AsyncEngine, accounts of its own, a hook for claims, event handlers."""
 
-    def __init__(self, settings: Settings) -> None:
+    engine: object | None = None
+    users: Users[Account] | None = None
+    claims: ClaimsHook | None = None
+    handlers: Handlers = field(default_factory=Handlers)
+
+
+class Home:
+    """The database and the master keys that the settings or the application name; on a loopback issuer the rest is made.
+
+    Raises ConfigError when the settings and the application name two databases, and off localhost when neither names one.
+    """
+
+    def __init__(self, settings: Settings, guests: Guests | None = None) -> None:
         self._loopback = settings.loopback
+        self._guests = guests or Guests()
         self.folder = settings.data_dir.absolute()
         self.key_file: Path | None = None
         self.masters = settings.masters()
-        if settings.database_url is None or not self.masters:
-            _make_folder(self.folder)
+        self.db = self._database(settings)
         if not self.masters:
+            _make_folder(self.folder)
             self.key_file = self.folder / KEY_FILE
             self.masters = (secrets.strong(_once(self.key_file), str(self.key_file)),)
-        url = settings.database_url
-        self.db = Database(url.get_secret_value() if url else f"sqlite:///{self.folder / DATABASE_FILE}")
+
+    def _database(self, settings: Settings) -> Database:
+        url = settings.database_url.get_secret_value() if settings.database_url else None
+        if self._guests.engine is not None:
+            db = Database.of_host(self._guests.engine)
+            if url is not None and not db.leads_to(url):
+                raise ConfigError(
+                    f"WATCHWORD_DATABASE_URL ({parse(url).set(query={}).render_as_string()}) and Auth(engine=…) "
+                    f"({db.public_url}) name two databases. Leave the setting out, or let it name the engine's."
+                )
+            return db
+        settings.refuse_homeless()
+        if url is None:
+            _make_folder(self.folder)
+        return Database(url or f"sqlite:///{self.folder / DATABASE_FILE}")
 
     async def open(self, policy: Policy, clock: Clock, entropy: Entropy, *, here: bool) -> Kit:
         """The kit, ready: schema checked, keys loaded, feed followed. Raises ConfigError with the cure.
 
         The database settles on the running event loop (`here`), or on one of its own.
         """
+        guests = self._guests
         self.db.settle(here=here)
         try:
             await migrate.check(self.db, may_migrate=self._loopback)
@@ -55,12 +87,15 @@ class Home:
                 policy=policy,
                 clock=clock,
                 entropy=entropy,
-                users=SqlUsers(self.db),
+                users=guests.users or SqlUsers(self.db),
                 sessions=SqlSessions(self.db),
                 keys=keys,
                 revocations=SqlRevocations(self.db, clock, policy),
                 keyring=keyring,
                 hashing=HashingPool(policy, entropy),
+                handlers=guests.handlers,
+                claims=guests.claims,
+                hosts_users=guests.users is not None,
             )
             kit.revocations.watch(keyring.on_change)
             await kit.revocations.start()
@@ -70,7 +105,8 @@ class Home:
         return kit
 
     async def close(self, kit: Kit) -> None:
-        """Stop following, let threads and connections go."""
+        """Stop following, let handlers finish, threads and connections go."""
+        await kit.handlers.drain()
         await kit.revocations.stop()
         kit.hashing.close()
         await self.db.close()

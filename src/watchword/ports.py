@@ -5,14 +5,14 @@ can't be reached; then nothing was changed, or (a connection that breaks during 
 `watchword.testing.contracts` holds the suites that every adapter passes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
 from watchword.core.keys import KeyRecord
-from watchword.core.models import Credentials, Revoked, Session, User
+from watchword.core.models import Credentials, Revoked, Session, U_co
 from watchword.core.opaque import Presented
 
 
@@ -64,7 +64,10 @@ class Turned:
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """An account to be made. `email` and `username` are as somebody typed them; the store canonicalises."""
+    """An account to be made. `email` and `username` are as somebody typed them; the store canonicalises.
+
+    `id` is the account's, unless a host's table makes ids of its own.
+    """
 
     id: str
     email: str
@@ -82,8 +85,14 @@ class KeysChanged:
 Change = Revoked | KeysChanged
 
 
-class Users(Protocol):
-    """Accounts. Addresses and usernames are canonical (core/emails) and unique in the database."""
+class Users(Protocol[U_co]):
+    """Accounts, in our table or in the host's. Addresses and usernames are canonical (core/emails) and unique.
+
+    The verbs that take something away end sessions in the transaction that changes the account, after the change
+    (`watchword.sql.end_sessions` and `change_session_scopes`, where the accounts are in the same database), and answer with
+    what they revoked. Where accounts are in another database, the account is changed first, and then
+    `Auth.sign_out_everywhere` ends the sessions.
+    """
 
     async def add(self, user: NewUser) -> Added:
         """Make an account. Of any number of callers with one address (or username) exactly one gets ADDED.
@@ -91,13 +100,13 @@ class Users(Protocol):
         When both are taken the answer is USERNAME_TAKEN. Raises InvalidInput for what is no address or username.
         """
 
-    async def find(self, identifier: str) -> Credentials | None:
+    async def find(self, identifier: str) -> Credentials[U_co] | None:
         """The account with this address or username, in any case or width; None for what can't be either."""
 
-    async def get(self, user_id: str) -> Credentials | None:
-        """The account with this id."""
+    async def get(self, user_id: str) -> Credentials[U_co] | None:
+        """The account with this id, as it is committed now; None for a text that can't be one."""
 
-    async def page(self, after: str, limit: int) -> list[User]:
+    async def page(self, after: str, limit: int) -> Sequence[U_co]:
         """At most `limit` accounts in the order of their addresses, behind the address `after`."""
 
     async def set_password(
@@ -131,18 +140,20 @@ class Users(Protocol):
         """Disable (raising the epoch and ending all sessions) or enable. None when there is no such user."""
 
     async def remove(self, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
-        """Delete the account and its sessions. Its id is never given again. None when there is no such user."""
+        """Delete the account and its sessions. Its id is never given again. None when there is no such user.
+
+        Raises StillReferenced, and changes nothing, while other tables hold on to the account.
+        """
 
 
 class Sessions(Protocol):
     """Logins, each with its refresh token family."""
 
-    async def open(self, session: Session, r: bytes, proven: User) -> bool:
-        """Insert the session if the user still is as `proven`: enabled, with that epoch and those scopes.
+    async def open(self, session: Session, r: bytes) -> None:
+        """Insert the session. `r` is its 256 random bits; only their SHA-256 is kept.
 
-        `r` is the session's 256 random bits; only their SHA-256 is kept. One statement: disable, delete or change
-        the password between the proof and here, and nothing is inserted;
-        do it at the same time, and the session is either refused here or ended there.
+        An act that ends the user's sessions at the same time either sees this one and ends it, or has committed when this
+        verb answers. So whoever reads the user after it, and before any token is handed out, misses no such act.
         """
 
     async def turn(

@@ -133,6 +133,13 @@ class Settings(BaseSettings):
         Listed,
         Field(description="Origins whose pages may call the stand-alone server from a browser (CORS)."),
     ] = ()
+    app: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
+            description="Where commands find the application's Auth, main:auth; for users or an engine of its own.",
+        ),
+    ] = None
     unsafe_http_issuer: Annotated[
         bool,
         Field(description="Allow an http issuer off localhost; for a private network that nobody else can read."),
@@ -183,6 +190,14 @@ class Settings(BaseSettings):
         """The master keys' bytes, the sealing one first; empty when none was given."""
         return tuple(secrets.strong(key.get_secret_value(), f"{PREFIX}MASTER_KEYS") for key in self.master_keys)
 
+    def refuse_homeless(self) -> None:
+        """Raise ConfigError when nothing says where users are kept; on a loopback issuer a place is made."""
+        if not self.loopback and self.database_url is None:
+            raise ConfigError(
+                f"{PREFIX}DATABASE_URL is not set. Say where users are kept: sqlite:////var/lib/app/watchword.db or "
+                "postgresql://user:password@host/name, or give the application's own engine: Auth(engine=engine)."
+            )
+
     def _refuse_weak(self) -> None:
         self._refuse_issuer()
         self.masters()
@@ -190,11 +205,6 @@ class Settings(BaseSettings):
             raise ConfigError(
                 f"{PREFIX}MASTER_KEYS is not set. Off localhost you keep this secret yourself. Make one with:\n"
                 f"  {MASTER_KEY_CURE}\nand give it to every worker as {PREFIX}MASTER_KEYS."
-            )
-        if not self.loopback and self.database_url is None:
-            raise ConfigError(
-                f"{PREFIX}DATABASE_URL is not set. Say where users are kept: sqlite:////var/lib/app/watchword.db or "
-                "postgresql://user:password@host/name."
             )
         if self.refresh_idle > self.refresh_absolute:
             raise ConfigError(f"{PREFIX}REFRESH_IDLE is longer than {PREFIX}REFRESH_ABSOLUTE. Make it at most as long.")
@@ -224,6 +234,11 @@ def hand_on(name: str, value: str, *, default: bool = False) -> None:
     """Put a setting that the command line named where every worker process finds it; a `default` gives way."""
     if not default or not os.environ.get(name):
         os.environ[name] = value
+
+
+def named_app() -> str | None:
+    """Where the commands find the application's own Auth; read alone, for that Auth brings its own settings."""
+    return os.environ.get(f"{PREFIX}APP") or None
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refusal(**settings: Any) -> str:
     with pytest.raises(ConfigError) as refused:
-        Settings(**settings)
+        Auth(Settings(**settings))
     return str(refused.value)
 
 
@@ -145,7 +145,7 @@ def test_two_faults_are_told_at_once() -> None:
 def test_a_refusal_never_holds_a_secret(settings: dict[str, Any]) -> None:
     """Refusals stand in logs, in consoles of build servers, and in reports of bugs."""
     with pytest.raises(ConfigError) as refused:
-        Settings(**{**PUBLIC, **settings})
+        Auth(Settings(**{**PUBLIC, **settings}))
     chain: BaseException | None = refused.value
     while chain is not None:
         told = f"{chain} {chain!r}"

@@ -19,6 +19,7 @@
     ├── NotFound                  404 not_found
     │   └── NotAtRoot             404 not_at_root                metadata under a mount; RFC 8414 3
     ├── UsernameTaken             409 username_taken
+    ├── StillReferenced           409 still_referenced           other tables hold on to the account
     ├── TooLarge                  413 request_too_large          before anything is parsed
     ├── Misdirected               421 misdirected_request        a loopback issuer reached by another name
     ├── InvalidInput              422 invalid_input
@@ -171,6 +172,13 @@ class UsernameTaken(AuthError):
     """Usernames are public, so this may be told."""
 
     code, status, default = "username_taken", 409, "This username is taken."
+
+
+class StillReferenced(AuthError):
+    """The account can't be deleted while rows of the application's own tables point to it. Nothing was changed."""
+
+    code, status = "still_referenced", 409
+    default = "Other data still belongs to this account. Delete or reassign that first, or disable the account."
 
 
 class TooLarge(AuthError):

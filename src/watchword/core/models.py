@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn, Protocol
+
+from typing_extensions import TypeVar
 
 
 class FrozenDict(dict[str, Any]):
@@ -61,6 +63,34 @@ class Principal:
     claims: Mapping[str, Any] = field(repr=False, hash=False)
 
 
+class Account(Protocol):
+    """What the house reads of an account, whichever class it is: `User`, or that of a host with users of its own.
+
+    `id` has at most 64 characters and is never given again. `epoch` rises with every act that ends all sessions.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def email(self) -> str: ...
+
+    @property
+    def username(self) -> str | None: ...
+
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+    @property
+    def created_at(self) -> datetime: ...
+
+    @property
+    def disabled(self) -> bool: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """An account. `epoch` rises with every act that ends all its sessions (disable, password change)."""
@@ -78,11 +108,15 @@ class User:
         return self.disabled_at is not None
 
 
+U = TypeVar("U", bound=Account, default=User)
+U_co = TypeVar("U_co", bound=Account, default=User, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Generic[U_co]):
     """A user with the stored password hash (a PHC string), for the flow that proves a password."""
 
-    user: User
+    user: U_co
     password_hash: str | None = field(repr=False)
 
 
@@ -93,7 +127,7 @@ class Proof:
     `user` is as it was read for the proof: its `epoch` must still hold when the session opens.
     """
 
-    user: User
+    user: Account
     methods: frozenset[str]
     auth_time: datetime
 

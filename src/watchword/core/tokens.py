@@ -16,6 +16,15 @@ HEADER = frozenset({"alg", "kid", "typ"})
 REQUIRED = (
     "iss", "sub", "aud", "client_id", "iat", "exp", "jti", "scope", "sid", "gen", "auth_time", "amr",
 )  # fmt: skip
+RESERVED = frozenset(REQUIRED) | {
+    "nbf", "acr", "act", "at_hash", "azp", "c_hash", "cnf", "events", "may_act", "nonce", "s_hash", "sub_id", "toe",
+    "txn", "typ",
+}  # fmt: skip
+"""Names that have a meaning to whoever verifies: a host's hook can't set them. RFC 7519 4.1, 7800 3.1, 8417 2, 8693 4."""
+
+MAX_EXTRA = 2048
+"""Bytes of JSON that a host may add, so that every token stays readable (jose.MAX_TOKEN)."""
+
 MAX_INT = 2**53 - 1
 """The largest integer that every JSON parser reads alike. RFC 8259 6."""
 
@@ -34,10 +43,40 @@ class Access:
     expires_at: float
 
 
-def issue(ring: KeyRing, policy: Policy, session: Session, granted: frozenset[str], jti: bytes, now: datetime) -> str:
-    """A signed access token for this session, carrying `granted`. It never outlives the session."""
+def accept_claims(claims: Mapping[str, Any]) -> FrozenDict:
+    """A host's own claims, as they may stand in an access token.
+
+    Raises ValueError for a reserved name, for what is not plain JSON or would come back changed, and above MAX_EXTRA bytes.
+    """
+    extra = dict(claims)
+    taken = sorted(RESERVED.intersection(extra))
+    if taken:
+        raise ValueError(f"{', '.join(taken)}: reserved claims are not the hook's to set")
+    try:
+        written = strict_json.dumps(extra)
+        same = strict_json.loads(written, "claims") == extra
+    except (TypeError, ValueError, RecursionError, InvalidToken) as error:
+        raise ValueError(f"the claims are not plain JSON: {error}") from None
+    if not same:
+        raise ValueError("the claims would come back changed: in JSON, names are texts and there are no tuples")
+    if len(written) > MAX_EXTRA:
+        raise ValueError(f"the claims take more than {MAX_EXTRA} bytes")
+    return FrozenDict(extra)
+
+
+def issue(
+    ring: KeyRing,
+    policy: Policy,
+    session: Session,
+    granted: frozenset[str],
+    jti: bytes,
+    now: datetime,
+    extra: Mapping[str, Any] | None = None,
+) -> str:
+    """A signed access token for this session, carrying `granted` and a host's accepted claims. It never outlives it."""
     issued_at = int(now.timestamp())
     payload = {
+        **(extra or {}),
         "iss": policy.issuer,
         "sub": session.user_id,
         "aud": policy.audience,
@@ -62,10 +101,11 @@ def pair(
     r: bytes,
     jti: bytes,
     now: datetime,
+    extra: Mapping[str, Any] | None = None,
 ) -> Tokens:
     """What a login or refresh answers: an access token, and the refresh token of the session's generation."""
     return Tokens(
-        access_token=issue(ring, policy, session, granted, jti, now),
+        access_token=issue(ring, policy, session, granted, jti, now, extra),
         refresh_token=opaque.mint(session.id, session.generation, r, ring.refresh_keys),
         expires_in=lifetime(policy, session, now),
         scopes=granted,

@@ -13,28 +13,28 @@ from watchword.core.events import (
     UserDisabled,
     UserEnabled,
 )
-from watchword.core.models import Credentials, Revoked, User
+from watchword.core.models import Account, Credentials, Revoked
 from watchword.flows import password as passwords
 from watchword.flows.kit import Kit
 from watchword.ports import Added, Ending, NewUser
 
 
-async def add(kit: Kit, email: str, password: str, username: str | None, scopes: frozenset[str]) -> User:
+async def add(kit: Kit, email: str, password: str, username: str | None, scopes: frozenset[str]) -> Account:
     """Make an account. Raises InvalidInput (also when address or username is taken) and WeakPassword."""
     email = emails.accept_email(email)
     username = None if username is None else emails.accept_username(username)
     await passwords.accept_for(kit, password, email, username)
-    user_id = kit.new_id()
     new_hash = await kit.hashing.hash(password)
-    added = await kit.users.add(NewUser(user_id, email, username, new_hash, scopes, kit.clock.now()))
+    added = await kit.users.add(NewUser(kit.new_id(), email, username, new_hash, scopes, kit.clock.now()))
     if added is not Added.ADDED:
         field = "email" if added is Added.EMAIL_TAKEN else "username"
         raise InvalidInput(f"the {field} is taken", fields={field: "This is taken."})
-    kit.announce(Registered(user_id))
-    return (await _get(kit, user_id)).user
+    made = await find(kit, email)
+    kit.announce(Registered(made.id))
+    return made
 
 
-async def find(kit: Kit, whom: str) -> User:
+async def find(kit: Kit, whom: str) -> Account:
     """The account with this id, address or username. Raises NotFound.
 
     The id comes first: anybody may take another's id for a username, and nobody can choose an id.
@@ -89,7 +89,7 @@ async def _set_scopes(kit: Kit, user_id: str, change: Callable[[frozenset[str]],
             return change(old)
 
 
-async def _get(kit: Kit, user_id: str) -> Credentials:
+async def _get(kit: Kit, user_id: str) -> Credentials[Account]:
     found = await kit.users.get(user_id)
     if found is None:
         raise NotFound("no such user")

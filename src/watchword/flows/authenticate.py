@@ -11,7 +11,7 @@ from watchword.core.errors import (
     StepUpRequired,
     UnknownKey,
 )
-from watchword.core.models import Principal, User
+from watchword.core.models import Account, Principal
 from watchword.core.tokens import Access
 from watchword.flows.kit import Kit
 
@@ -59,7 +59,7 @@ async def still_good(kit: Kit, access: Access) -> None:
         raise ExpiredToken("the token has expired")
 
 
-async def user(kit: Kit, who: Principal) -> User:
+async def user(kit: Kit, who: Principal) -> Account:
     """The principal's row, read now. Raises InvalidToken when the user is gone or disabled."""
     found = await kit.users.get(who.user_id)
     if found is None or found.user.disabled:

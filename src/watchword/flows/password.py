@@ -5,7 +5,7 @@ from datetime import datetime
 from watchword.core import passwords
 from watchword.core.errors import InvalidGrant, WrongPassword
 from watchword.core.events import LoginFailed, PasswordChanged
-from watchword.core.models import Credentials, Principal, Proof, User
+from watchword.core.models import Account, Credentials, Principal, Proof
 from watchword.flows.kit import Kit
 from watchword.ports import Ending
 
@@ -52,7 +52,7 @@ async def change(kit: Kit, who: Principal, current: str, new: str) -> None:
     kit.announce(PasswordChanged(who.user_id), revoked)
 
 
-async def accept(kit: Kit, password: str, user: User) -> None:
+async def accept(kit: Kit, password: str, user: Account) -> None:
     """Raise WeakPassword unless this may be the user's new password."""
     await accept_for(kit, password, user.email, user.username)
 
@@ -63,7 +63,7 @@ async def accept_for(kit: Kit, password: str, email: str, username: str | None) 
     await kit.hashing.check(password, kit.policy.password_min_length, context)
 
 
-def _enabled(found: Credentials | None) -> Credentials:
+def _enabled(found: Credentials[Account] | None) -> Credentials[Account]:
     if found is None or found.password_hash is None:
         raise InvalidGrant("unknown user")
     if found.user.disabled:
@@ -71,7 +71,7 @@ def _enabled(found: Credentials | None) -> Credentials:
     return found
 
 
-async def _confirm(kit: Kit, found: Credentials | None, password: str) -> None:
+async def _confirm(kit: Kit, found: Credentials[Account] | None, password: str) -> None:
     if not passwords.hashable(password):
         raise WrongPassword("a password over the length, or not text")
     try:
@@ -80,7 +80,7 @@ async def _confirm(kit: Kit, found: Credentials | None, password: str) -> None:
         raise WrongPassword(error.because) from None
 
 
-async def _rehash(kit: Kit, proven: Credentials, password: str, now: datetime) -> None:
+async def _rehash(kit: Kit, proven: Credentials[Account], password: str, now: datetime) -> None:
     """Keep the hash at today's cost. A password that was changed meanwhile stays as it was changed."""
     new_hash = await kit.hashing.hash(password)
     await kit.users.set_password(proven.user.id, new_hash, now, ending=Ending.NONE, replacing=proven.password_hash)

@@ -1,11 +1,14 @@
 """The only room where a Proof becomes tokens, and where sessions turn and end."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from watchword.core import opaque, scopes, tokens
 from watchword.core.errors import InvalidGrant, InvalidScope, NotFound, RefreshReused
 from watchword.core.events import LoggedIn, RefreshTokenReused, SessionClosed, SessionsEnded, StateRewound
-from watchword.core.models import Client, Proof, Session, Tokens, User
+from watchword.core.models import Account, Client, Proof, Revoked, Session, Tokens
+from watchword.flows.claims import extra_claims
 from watchword.flows.kit import Kit
 from watchword.ports import Turn
 
@@ -26,10 +29,13 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
     user = proof.user
     for _ in range(ATTEMPTS):
         session = _new(kit, proof, user, asked, client, now)
-        if await kit.sessions.open(session, r, user):
+        claims = await extra_claims(kit, session) if kit.claims else None
+        await kit.sessions.open(session, r)
+        user = await _still_proven(kit, proof, session, now)
+        if scopes.grant(asked, user.scopes) == session.scopes:
             kit.announce(LoggedIn(user.id, session.id))
-            return tokens.pair(kit.keyring.ring, kit.policy, session, session.scopes, r, kit.entropy(16), now)
-        user = await _still_proven(kit, proof)
+            return tokens.pair(kit.keyring.ring, kit.policy, session, session.scopes, r, kit.entropy(16), now, claims)
+        await kit.sessions.close(session.id, None, now)
     raise InvalidGrant("the user's scopes keep changing")
 
 
@@ -43,8 +49,7 @@ async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None) ->
     await kit.keyring.follow(heard=kit.revocations.fresh())
     ring = kit.keyring.ring
     presented = tokens.read_refresh(refresh_token, ring)
-    if asked is not None:
-        await _refuse_more(kit, presented.session_id, asked, now)
+    claims = await _look_ahead(kit, presented.session_id, asked, now)
     policy = kit.policy
     turned = await kit.sessions.turn(
         presented, now, grace=policy.refresh_grace, idle=policy.refresh_idle, access_ttl=policy.access_ttl
@@ -58,7 +63,7 @@ async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None) ->
     if turned.answer is Turn.REWOUND:
         kit.announce(StateRewound(session.user_id, session.id, session.generation))
     granted = scopes.grant(asked, session.scopes)
-    return tokens.pair(ring, policy, session, granted, presented.r, kit.entropy(16), now)
+    return tokens.pair(ring, policy, session, granted, presented.r, kit.entropy(16), now, claims)
 
 
 async def close(kit: Kit, session_id: str, user_id: str | None = None) -> bool:
@@ -75,10 +80,11 @@ async def close_listed(kit: Kit, session_id: str, user_id: str) -> None:
         raise NotFound("no such live session of this user")
 
 
-async def close_all(kit: Kit, user_id: str) -> None:
-    """End every session of a user, this one included."""
+async def close_all(kit: Kit, user_id: str) -> tuple[Revoked, ...]:
+    """End every session of a user, this one included; what was revoked."""
     revoked = await kit.sessions.close_all(user_id, kit.clock.now())
     kit.announce(SessionsEnded(user_id, "logged out everywhere"), revoked)
+    return revoked
 
 
 async def of_user(kit: Kit, user_id: str) -> list[Session]:
@@ -86,7 +92,7 @@ async def of_user(kit: Kit, user_id: str) -> list[Session]:
     return await kit.sessions.of_user(user_id, kit.clock.now())
 
 
-def _new(kit: Kit, proof: Proof, user: User, asked: frozenset[str] | None, client: Client, now: datetime) -> Session:
+def _new(kit: Kit, proof: Proof, user: Account, asked: frozenset[str] | None, client: Client, now: datetime) -> Session:
     expires_at = now + kit.policy.refresh_absolute
     return Session(
         id=kit.new_id(),
@@ -107,15 +113,37 @@ def _new(kit: Kit, proof: Proof, user: User, asked: frozenset[str] | None, clien
     )
 
 
-async def _still_proven(kit: Kit, proof: Proof) -> User:
-    """The user as they are now, if only their scopes changed since the proof."""
+async def _still_proven(kit: Kit, proof: Proof, session: Session, now: datetime) -> Account:
+    """The user as they are now, if at most their scopes changed since the proof; else the session just opened is closed."""
     found = await kit.users.get(proof.user.id)
     if found is None or found.user.disabled or found.user.epoch != proof.user.epoch:
+        await kit.sessions.close(session.id, None, now)
         raise InvalidGrant("the user was disabled, deleted or given another password during the login")
     return found.user
 
 
-async def _refuse_more(kit: Kit, session_id: str, asked: frozenset[str], now: datetime) -> None:
+async def _look_ahead(
+    kit: Kit, session_id: str, asked: frozenset[str] | None, now: datetime
+) -> Mapping[str, Any] | None:
+    """What has to be known before a refresh token is turned: a refusal or a failing hook must not use it up.
+
+    Costs nothing where it is not needed: no scopes asked for, no hook, accounts of our own.
+    """
+    if asked is None and kit.claims is None and not kit.hosts_users:
+        return None
     session = await kit.sessions.get(session_id, now)
-    if session is not None and not asked <= session.scopes:
+    if session is None:
+        return None
+    if asked is not None and not asked <= session.scopes:
         raise InvalidScope("a refresh may only narrow")
+    if kit.hosts_users:
+        await _refuse_gone(kit, session)
+    return await extra_claims(kit, session)
+
+
+async def _refuse_gone(kit: Kit, session: Session) -> None:
+    """A host may disable or delete an account in its own table without a word to us."""
+    found = await kit.users.get(session.user_id)
+    if found is None or found.user.disabled:
+        await close(kit, session.id)
+        raise InvalidGrant("the user is gone or disabled")

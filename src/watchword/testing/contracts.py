@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from watchword.core import opaque
 from watchword.core.keys import KeyRecord
-from watchword.core.models import Client, Revoked, Session, User
+from watchword.core.models import Account, Client, Revoked, Session
 from watchword.core.opaque import Presented
 from watchword.core.policy import LEEWAY
 from watchword.ports import (
@@ -46,7 +46,7 @@ RACERS = 64
 class Stores(Protocol):
     """What the fixture `stores` gives."""
 
-    users: Users
+    users: Users[Account]
     sessions: Sessions
     keys: Keys
     revocations: Revocations
@@ -58,16 +58,16 @@ def new_user(name: str = "ada", **changes: Any) -> NewUser:
     return replace(base, **changes)
 
 
-async def user(stores: Stores, name: str = "ada", **changes: Any) -> User:
+async def user(stores: Stores, name: str = "ada", **changes: Any) -> Account:
     """An account that was added."""
     made = new_user(name, **changes)
     assert await stores.users.add(made) is Added.ADDED
-    found = await stores.users.get(made.id)
+    found = await stores.users.find(made.email)
     assert found is not None
     return found.user
 
 
-def a_session(owner: User, number: int = 1, now: datetime = NOW, **changes: Any) -> Session:
+def a_session(owner: Account, number: int = 1, now: datetime = NOW, **changes: Any) -> Session:
     """A session that is about to be opened."""
     client = Client("agent", "127.0.0.1")
     base = Session(
@@ -90,11 +90,22 @@ def a_session(owner: User, number: int = 1, now: datetime = NOW, **changes: Any)
     return replace(base, **changes)
 
 
-async def opened(stores: Stores, owner: User, number: int = 1, **changes: Any) -> Session:
+async def opened(stores: Stores, owner: Account, number: int = 1, **changes: Any) -> Session:
     """A session that was opened."""
     session = a_session(owner, number, **changes)
-    assert await stores.sessions.open(session, R, owner)
+    await stores.sessions.open(session, R)
     return session
+
+
+async def signed_in(stores: Stores, proven: Account, number: int = 1) -> bool:
+    """What a login does: it opens the session, and then looks whether the account still is as it was proven."""
+    session = a_session(proven, number)
+    await stores.sessions.open(session, R)
+    found = await stores.users.get(proven.id)
+    if found is not None and not found.user.disabled and found.user.epoch == proven.epoch:
+        return True
+    await stores.sessions.close(session.id, None, NOW)
+    return False
 
 
 async def turn(stores: Stores, session: Session, generation: int, after: float = 0, r: bytes = R) -> Turned:
@@ -160,7 +171,7 @@ class UsersContract:
         assert revoked is not None
         assert [one.session_id for one in revoked] == [other.id]
         assert [one.id for one in await stores.sessions.of_user(ada.id, NOW)] == [mine.id]
-        assert not await stores.sessions.open(a_session(ada, 3), b"", ada)
+        assert not await signed_in(stores, ada, 3)
 
     async def test_exactly_one_of_many_replaces_a_hash(self, stores: Stores) -> None:
         ada = await user(stores)
@@ -195,6 +206,49 @@ class UsersContract:
         assert [one.session_id for one in revoked] == [session.id]
         assert await stores.users.get(ada.id) is None
         assert (await turn(stores, session, 0)).answer is Turn.UNKNOWN
+
+    async def test_nobody_signs_in_after_disable_delete_or_a_change_of_password(self, stores: Stores) -> None:
+        """The epoch: what the proof read must still hold when the session is open."""
+        acts: dict[str, Callable[[Account], Awaitable[Any]]] = {
+            "disable": lambda one: stores.users.set_disabled(one.id, True, NOW),
+            "disable-enable": lambda one: _twice(stores, one),
+            "delete": lambda one: stores.users.remove(one.id, NOW),
+            "password": lambda one: stores.users.set_password(one.id, "new", NOW, ending=Ending.ALL),
+        }
+        for number, (name, act) in enumerate(acts.items(), 1):
+            proven = await user(stores, name)
+            await act(proven)
+            assert not await signed_in(stores, proven, number), name
+            assert await stores.sessions.of_user(proven.id, NOW) == []
+
+    async def test_an_act_beside_logins_leaves_no_live_session(self, stores: Stores) -> None:
+        acts: list[Callable[[Account], Awaitable[Any]]] = [
+            lambda one: stores.users.set_disabled(one.id, True, NOW),
+            lambda one: stores.users.remove(one.id, NOW),
+            lambda one: stores.users.set_password(one.id, "new", NOW, ending=Ending.ALL),
+        ]
+        for round_ in range(12):
+            ada = await user(stores, f"ada{round_}")
+            await asyncio.gather(
+                *(signed_in(stores, ada, round_ * 100 + n) for n in range(1, 5)), acts[round_ % 3](ada)
+            )
+            assert await stores.sessions.of_user(ada.id, NOW) == []
+
+    async def test_a_login_beside_a_change_of_scopes_never_keeps_the_old_ones(self, stores: Stores) -> None:
+        """Either the session follows the change, or whoever opened it reads the new scopes and opens another."""
+        for round_ in range(6):
+            ada = await user(stores, f"ada{round_}")
+            session = a_session(ada, round_ + 1)
+
+            async def login(session: Session = session, owner: Account = ada) -> frozenset[str]:
+                await stores.sessions.open(session, R)
+                found = await stores.users.get(owner.id)
+                assert found is not None
+                return found.user.scopes
+
+            seen, _ = await asyncio.gather(login(), stores.users.set_scopes(ada.id, frozenset({"read"}), NOW))
+            (live,) = await stores.sessions.of_user(ada.id, NOW)
+            assert live.scopes == frozenset({"read"}) or seen == frozenset({"read"})
 
     async def test_acts_on_nobody_say_so(self, stores: Stores) -> None:
         assert await stores.users.set_password("nobody", "x", NOW, ending=Ending.ALL) is None
@@ -244,36 +298,11 @@ class UsersContract:
 class SessionsContract:
     """`ports.Sessions`: among the rest, each row of the refresh table."""
 
-    async def test_a_session_opens_for_a_user_as_proven(self, stores: Stores) -> None:
+    async def test_an_open_session_is_found_and_listed(self, stores: Stores) -> None:
         ada = await user(stores)
         session = await opened(stores, ada)
         assert await stores.sessions.get(session.id, NOW) == session
         assert await stores.sessions.of_user(ada.id, NOW) == [session]
-
-    async def test_no_session_opens_after_disable_delete_or_a_change_of_password(self, stores: Stores) -> None:
-        """The epoch: what the proof read must still hold when the session is inserted."""
-        acts: dict[str, Callable[[User], Awaitable[Any]]] = {
-            "disable": lambda one: stores.users.set_disabled(one.id, True, NOW),
-            "disable-enable": lambda one: _twice(stores, one),
-            "delete": lambda one: stores.users.remove(one.id, NOW),
-            "password": lambda one: stores.users.set_password(one.id, "new", NOW, ending=Ending.ALL),
-            "scopes": lambda one: stores.users.set_scopes(one.id, frozenset(), NOW),
-        }
-        for number, (name, act) in enumerate(acts.items(), 1):
-            proven = await user(stores, name)
-            await act(proven)
-            assert not await stores.sessions.open(a_session(proven, number), b"", proven), name
-            assert await stores.sessions.of_user(proven.id, NOW) == []
-
-    async def test_a_disable_beside_a_login_leaves_no_live_session(self, stores: Stores) -> None:
-        for round_ in range(10):
-            ada = await user(stores, f"ada{round_}")
-            sessions = [a_session(ada, round_ * 100 + n) for n in range(1, 5)]
-            await asyncio.gather(
-                *(stores.sessions.open(session, b"", ada) for session in sessions),
-                stores.users.set_disabled(ada.id, True, NOW),
-            )
-            assert await stores.sessions.of_user(ada.id, NOW) == []
 
     async def test_the_current_generation_turns(self, stores: Stores) -> None:
         session = await opened(stores, await user(stores))
@@ -500,6 +529,6 @@ class RevocationsContract:
         assert changes in ([], [KeysChanged()])
 
 
-async def _twice(stores: Stores, one: User) -> None:
+async def _twice(stores: Stores, one: Account) -> None:
     await stores.users.set_disabled(one.id, True, NOW)
     await stores.users.set_disabled(one.id, False, NOW)

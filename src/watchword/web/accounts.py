@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from watchword.core.models import Principal, User
+from watchword.core.models import Account, Principal
 from watchword.flows import password
 from watchword.flows.register import register
 from watchword.web.errors import ProblemRoute
@@ -25,7 +25,7 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
         return Accepted()
 
     @router.get("/me", responses={401: {"model": Problem}})
-    async def me(who: Annotated[Principal, Depends(guard)], user: Annotated[User, Depends(user_of(guard))]) -> Me:
+    async def me(who: Annotated[Principal, Depends(guard)], user: Annotated[Account, Depends(user_of(guard))]) -> Me:
         """Whoever is signed in."""
         return Me(
             user_id=user.id,

@@ -14,7 +14,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from watchword.core.errors import AuthError, InvalidRequest, InvalidToken, MissingToken
-from watchword.core.models import Principal, User
+from watchword.core.models import Account, Principal
 from watchword.core.tokens import Access
 from watchword.flows import authenticate
 from watchword.flows.kit import Kit
@@ -51,7 +51,7 @@ class Guard(SecurityBase):
             raise Refused(error) from error
         return access.principal
 
-    async def user(self, who: Principal) -> User:
+    async def user(self, who: Principal) -> Account:
         """The principal's row, read now."""
         try:
             return await authenticate.user(await self._open(), who)
@@ -79,10 +79,10 @@ class Guard(SecurityBase):
         return access
 
 
-def user_of(guard: Guard) -> Callable[..., Awaitable[User]]:
+def user_of(guard: Guard) -> Callable[..., Awaitable[Account]]:
     """The dependency behind `auth.user`."""
 
-    async def user(who: Annotated[Principal, Security(guard)]) -> User:
+    async def user(who: Annotated[Principal, Security(guard)]) -> Account:
         return await guard.user(who)
 
     return user

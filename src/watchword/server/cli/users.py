@@ -9,7 +9,7 @@ import typer
 from watchword.server.cli.terminal import Json, password, with_kit
 
 if TYPE_CHECKING:
-    from watchword.core.models import User
+    from watchword.core.models import Account
     from watchword.flows.kit import Kit
 
 users = typer.Typer(help="Accounts. WHOM is an email address, a username or a user id.", no_args_is_help=True)
@@ -108,10 +108,10 @@ def delete(whom: Whom, yes: Annotated[bool, typer.Option("--yes", help="do not a
     typer.echo(f"{user.email} is deleted.")
 
 
-def _act(whom: str, work: Callable[["Kit", str], Awaitable[Any]]) -> "User":
+def _act(whom: str, work: Callable[["Kit", str], Awaitable[Any]]) -> "Account":
     from watchword.flows import accounts
 
-    async def act(kit: "Kit") -> "User":
+    async def act(kit: "Kit") -> "Account":
         user = await accounts.find(kit, whom)
         await work(kit, user.id)
         return user
@@ -135,14 +135,14 @@ def _change_scopes(whom: str, words: list[str], *, taking: bool) -> None:
     typer.echo(with_kit(act))
 
 
-async def _all_users(kit: "Kit") -> "list[User]":
-    found: list[User] = []
+async def _all_users(kit: "Kit") -> "list[Account]":
+    found: list[Account] = []
     while page := await kit.users.page(found[-1].email if found else "", 500):
         found += page
     return found
 
 
-def _described(user: "User") -> dict[str, Any]:
+def _described(user: "Account") -> dict[str, Any]:
     return {
         "id": user.id,
         "email": user.email,

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -32,15 +32,40 @@ R = TypeVar("R")
 
 
 class Database:
-    """A connection pool with the two kinds of transaction that the verbs use."""
+    """A connection pool with the two kinds of transaction that the verbs use: one of our own, or the host's."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, hosts: AsyncEngine | None = None) -> None:
         self.url = parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _create(self.url, is_sqlite=self.is_sqlite)
+        self._hosts = hosts
+        self.engine = self._make()
         self.home: asyncio.AbstractEventLoop | None = None
-        self._writing = asyncio.Lock()
+        self._writing = _Turns()
         self._retire: weakref.finalize[..., Any] | None = None
+
+    @classmethod
+    def of_host(cls, engine: object) -> "Database":
+        """The database of an application's own engine, which stays the application's: it is never disposed of here.
+
+        Raises ConfigError for an engine that is synchronous, has another driver, or keeps its database in memory.
+        """
+        if isinstance(engine, Engine):
+            raise ConfigError(
+                "Auth(engine=…) takes an AsyncEngine. Beside a synchronous engine give Watchword a pool of its own on the "
+                "same database: Auth(Settings(database_url=engine.url.render_as_string(hide_password=False)))."
+            )
+        if not isinstance(engine, AsyncEngine):
+            raise ConfigError("Auth(engine=…) takes SQLAlchemy's AsyncEngine, from create_async_engine(…).")
+        if engine.url.drivername not in DRIVERS.values():
+            raise ConfigError(
+                f"Auth(engine=…): the driver {engine.url.drivername} is not supported. "
+                f"Use {' or '.join(sorted(set(DRIVERS.values())))}."
+            )
+        return cls(engine.url.render_as_string(hide_password=False), hosts=engine)
+
+    def leads_to(self, url: str) -> bool:
+        """Whether `url` names this same database, whoever signs in to it."""
+        return _place(parse(url)) == _place(self.url)
 
     @property
     def path(self) -> Path | None:
@@ -53,7 +78,12 @@ class Database:
         return self.url.set(query={}).render_as_string(hide_password=True)
 
     def settle(self, *, here: bool) -> None:
-        """Choose the loop that the engine lives on: the running one (`here`), or one of our own in a thread."""
+        """Choose the loop that the engine lives on: the running one (`here`), or one of our own in a thread.
+
+        A host's engine is used on whichever loop asks, as the host itself uses it.
+        """
+        if self._hosts is not None:
+            return
         if here:
             self.home = asyncio.get_running_loop()
             return
@@ -78,10 +108,12 @@ class Database:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that holds SQLite's write lock from its first moment; it commits when the block ends well."""
-        turns = self._writing if self.is_sqlite else contextlib.nullcontext()
+        turns = self._writing.take() if self.is_sqlite else contextlib.nullcontext()
         async with turns, self.engine.connect() as connection:
-            await connection.execution_options(watchword_writes=True)
+            await connection.execution_options(**self._writing_options())
             async with connection.begin():
+                if self.is_sqlite and self._hosts is not None:
+                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
 
     async def close(self) -> None:
@@ -89,11 +121,35 @@ class Database:
         if self._retire is not None:
             retire, self._retire = self._retire, None
             await asyncio.to_thread(retire)
-        elif self.home is None or self.home is asyncio.get_running_loop():
+        elif self._hosts is None and (self.home is None or self.home is asyncio.get_running_loop()):
             await self.engine.dispose()
         self.home = None
-        self.engine = _create(self.url, is_sqlite=self.is_sqlite)
-        self._writing = asyncio.Lock()
+        self.engine = self._make()
+        self._writing = _Turns()
+
+    def _make(self) -> AsyncEngine:
+        if self._hosts is None:
+            return _create(self.url, is_sqlite=self.is_sqlite)
+        engine = self._hosts.execution_options()  # the same pool, with a face of its own
+        engine.sync_engine.hide_parameters = True  # echo=True would write password hashes into the host's log
+        return engine
+
+    def _writing_options(self) -> dict[str, Any]:
+        """A host's driver may begin transactions by itself, or isolate them otherwise than the verbs are written for."""
+        if self._hosts is None:
+            return {"watchword_writes": True}
+        return {"isolation_level": "AUTOCOMMIT" if self.is_sqlite else "READ COMMITTED"}
+
+
+class _Turns:
+    """One writer at a time on each event loop: SQLite lets those wait badly who ask all at once."""
+
+    def __init__(self) -> None:
+        self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
+
+    def take(self) -> asyncio.Lock:
+        """The lock of the running loop, to be held with `async with`."""
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 class _HasDatabase(Protocol):
@@ -146,6 +202,12 @@ def parse(text: str) -> URL:
             "Name a file: sqlite:///watchword.db (in tests, one below tmp_path)."
         )
     return url.set(drivername=DRIVERS[backend])
+
+
+def _place(url: URL) -> tuple[object, ...]:
+    if url.get_backend_name() == "sqlite":
+        return ("sqlite", Path(str(url.database)).absolute())
+    return ("postgresql", url.host or "localhost", url.port or 5432, url.database)
 
 
 def identity(path: Path) -> FileIdentity:

@@ -4,18 +4,21 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, case, delete, insert, literal, select, update
+from sqlalchemy import Row, and_, case, delete, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core import opaque, scopes
-from watchword.core.models import Revoked, Session, User
+from watchword.core.models import Revoked, Session
 from watchword.core.opaque import MAX_GENERATION, Presented
 from watchword.core.policy import LEEWAY
 from watchword.ports import Turn, Turned
 from watchword.stores.sql.engine import Database, verb
-from watchword.stores.sql.tables import UtcDateTime, feed, sessions, users
+from watchword.stores.sql.tables import UtcDateTime, feed, sessions
 
 TURNED, REPEATED, REUSED, REWOUND = range(4)
+USER_LOCKS = 0x77617463
+"""Sets our advisory locks apart from the host's: "watc"."""
+
 ANSWERS = {TURNED: Turn.TURNED, REPEATED: Turn.REPEATED, REUSED: Turn.REUSED, REWOUND: Turn.REWOUND}
 
 
@@ -26,8 +29,8 @@ class SqlSessions:
         self._db = db
 
     @verb
-    async def open(self, session: Session, r: bytes, proven: User) -> bool:
-        """See `ports.Sessions.open`. FOR SHARE makes a concurrent disable wait, or this statement see its result."""
+    async def open(self, session: Session, r: bytes) -> None:
+        """See `ports.Sessions.open`."""
         row = {
             "id": session.id,
             "user_id": session.user_id,
@@ -48,20 +51,9 @@ class SqlSessions:
             "user_agent": session.user_agent,
             "ip": session.ip,
         }
-        values = [literal(value, sessions.c[name].type) for name, value in row.items()]
-        still = and_(
-            users.c.id == proven.id,
-            users.c.epoch == proven.epoch,
-            users.c.disabled_at.is_(None),
-            users.c.scopes == scopes.text(proven.scopes),
-        )
-        statement = (
-            insert(sessions)
-            .from_select(list(row), select(*values).where(still).with_for_update(read=True, of=users))
-            .returning(sessions.c.id)
-        )
         async with self._db.write() as connection:
-            return (await connection.execute(statement)).first() is not None
+            await keep_out(connection, session.user_id, shared=True)
+            await connection.execute(insert(sessions).values(row))
 
     @verb
     async def turn(
@@ -108,7 +100,7 @@ class SqlSessions:
     async def close_all(self, user_id: str, now: datetime) -> tuple[Revoked, ...]:
         """See `ports.Sessions.close_all`."""
         async with self._db.write() as connection:
-            return await end(connection, sessions.c.user_id == user_id, now)
+            return await end_all(connection, user_id, now)
 
     @verb
     async def prune(self, now: datetime, limit: int) -> int:
@@ -126,6 +118,45 @@ class SqlSessions:
 def alive(now: datetime) -> Any:
     """The condition for a session that may still be refreshed: open, and within its idle and absolute lifetimes."""
     return and_(sessions.c.closed_at.is_(None), sessions.c.idle_expires_at > now, sessions.c.expires_at > now)
+
+
+async def keep_out(connection: AsyncConnection, user_id: str, *, shared: bool = False) -> None:
+    """Until this transaction ends: nobody opens a session of the user, or (`shared`) nobody ends all of them.
+
+    Whoever ends them waits for the sessions that are being opened, and then sees them. On SQLite every writer is alone.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        await connection.execute(select(lock(func.hashtextextended(user_id, USER_LOCKS))))
+
+
+async def end_all(
+    connection: AsyncConnection, user_id: str, now: datetime, *, keep: str | None = None
+) -> tuple[Revoked, ...]:
+    """Close the user's open sessions, all but `keep`, within the transaction of the act that ends them."""
+    await keep_out(connection, user_id)
+    which = sessions.c.user_id == user_id
+    return await end(connection, which if keep is None else and_(which, sessions.c.id != keep), now)
+
+
+async def change_scopes(
+    connection: AsyncConnection, user_id: str, scopes_now: frozenset[str], now: datetime
+) -> tuple[Revoked, ...]:
+    """Let the user's live sessions follow what the user may do now, and revoke the present access tokens of those that change.
+
+    The sessions' rows are locked, so a refresh waits, and then reads the new scopes.
+    """
+    await keep_out(connection, user_id)
+    lock = select(sessions).where(sessions.c.user_id == user_id, alive(now)).with_for_update()
+    revoked = []
+    for row in (await connection.execute(lock)).all():
+        old = frozenset(row.scopes.split())
+        new = scopes_now if row.follows_user else old & scopes_now
+        if new != old:
+            change = update(sessions).where(sessions.c.id == row.id).values(scopes=scopes.text(new))
+            await connection.execute(change)
+            revoked.append(Revoked(row.id, row.generation, until(row.access_expires_at)))
+    return await revoke(connection, revoked)
 
 
 async def end(connection: AsyncConnection, which: Any, now: datetime) -> tuple[Revoked, ...]:

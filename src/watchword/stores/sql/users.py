@@ -5,14 +5,16 @@ from typing import Any
 
 from sqlalchemy import Row, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core import emails
+from watchword.core.errors import StillReferenced
 from watchword.core.models import Credentials, Revoked, User
 from watchword.core.scopes import text as text_of
 from watchword.ports import Added, Ending, NewUser
 from watchword.stores.sql.engine import Database, verb
-from watchword.stores.sql.sessions import alive, end, revoke, until
+from watchword.stores.sql.sessions import change_scopes, end_all
 from watchword.stores.sql.tables import sessions, users
 
 
@@ -45,7 +47,7 @@ class SqlUsers:
         return Added.USERNAME_TAKEN if taken else Added.EMAIL_TAKEN
 
     @verb
-    async def find(self, identifier: str) -> Credentials | None:
+    async def find(self, identifier: str) -> Credentials[User] | None:
         """See `ports.Users.find`."""
         if "@" in emails.fold(identifier[: emails.MAX_EMAIL + 1]):
             column, value = users.c.email, emails.canonical_email(identifier)
@@ -54,7 +56,7 @@ class SqlUsers:
         return None if value is None else await self._one(column == value)
 
     @verb
-    async def get(self, user_id: str) -> Credentials | None:
+    async def get(self, user_id: str) -> Credentials[User] | None:
         """See `ports.Users.get`."""
         return await self._one(users.c.id == user_id)
 
@@ -88,32 +90,20 @@ class SqlUsers:
                 return None
             if ending is Ending.NONE:
                 return ()
-            ended = sessions.c.user_id == user_id
-            if ending is Ending.OTHERS:
-                ended = ended & (sessions.c.id != keep)
-            return await end(connection, ended, now)
+            return await end_all(connection, user_id, now, keep=keep if ending is Ending.OTHERS else None)
 
     @verb
     async def set_scopes(
         self, user_id: str, scopes: frozenset[str], now: datetime, *, replacing: frozenset[str] | None = None
     ) -> tuple[Revoked, ...] | None:
-        """See `ports.Users.set_scopes`. The sessions' rows are locked, so a refresh waits, and then reads the new scopes."""
+        """See `ports.Users.set_scopes`."""
         which = users.c.id == user_id
         if replacing is not None:
             which = which & (users.c.scopes == text_of(replacing))
         async with self._db.write() as connection:
             if not await _change(connection, which, {"scopes": text_of(scopes)}):
                 return None
-            lock = select(sessions).where(sessions.c.user_id == user_id, alive(now)).with_for_update()
-            revoked = []
-            for row in (await connection.execute(lock)).all():
-                old = frozenset(row.scopes.split())
-                new = scopes if row.follows_user else old & scopes
-                if new != old:
-                    change = update(sessions).where(sessions.c.id == row.id).values(scopes=text_of(new))
-                    await connection.execute(change)
-                    revoked.append(Revoked(row.id, row.generation, until(row.access_expires_at)))
-            return await revoke(connection, revoked)
+            return await change_scopes(connection, user_id, scopes, now)
 
     @verb
     async def set_disabled(self, user_id: str, disabled: bool, now: datetime) -> tuple[Revoked, ...] | None:
@@ -122,19 +112,23 @@ class SqlUsers:
         async with self._db.write() as connection:
             if not await _change(connection, users.c.id == user_id, change):
                 return None
-            return await end(connection, sessions.c.user_id == user_id, now)
+            return await end_all(connection, user_id, now)
 
     @verb
     async def remove(self, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
-        """See `ports.Users.remove`. The epoch rises first, so that a session which is being opened waits for the end."""
-        async with self._db.write() as connection:
-            if not await _change(connection, users.c.id == user_id, {"epoch": users.c.epoch + 1}):
-                return None
-            revoked = await end(connection, sessions.c.user_id == user_id, now)
-            await connection.execute(delete(users).where(users.c.id == user_id))
-            return revoked
+        """See `ports.Users.remove`. The epoch rises first: whoever changes the same user waits for the end."""
+        try:
+            async with self._db.write() as connection:
+                if not await _change(connection, users.c.id == user_id, {"epoch": users.c.epoch + 1}):
+                    return None
+                revoked = await end_all(connection, user_id, now)
+                await connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+                await connection.execute(delete(users).where(users.c.id == user_id))
+                return revoked
+        except IntegrityError as error:
+            raise StillReferenced("a row of another table points to the account") from error
 
-    async def _one(self, which: Any) -> Credentials | None:
+    async def _one(self, which: Any) -> Credentials[User] | None:
         async with self._db.read() as connection:
             row = (await connection.execute(select(users).where(which))).first()
         return None if row is None else Credentials(_user(row), row.password_hash)

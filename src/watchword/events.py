@@ -1,0 +1,33 @@
+"""What an application can react to: `auth.on(LoggedIn, handler)`. Each event is a fact, told after the commit."""
+
+from watchword.core.events import (
+    Event,
+    LoggedIn,
+    LoginFailed,
+    PasswordChanged,
+    RefreshTokenReused,
+    Registered,
+    ScopesChanged,
+    SessionClosed,
+    SessionsEnded,
+    StateRewound,
+    UserDeleted,
+    UserDisabled,
+    UserEnabled,
+)
+
+__all__ = [
+    "Event",
+    "LoggedIn",
+    "LoginFailed",
+    "PasswordChanged",
+    "RefreshTokenReused",
+    "Registered",
+    "ScopesChanged",
+    "SessionClosed",
+    "SessionsEnded",
+    "StateRewound",
+    "UserDeleted",
+    "UserDisabled",
+    "UserEnabled",
+]
