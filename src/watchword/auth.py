@@ -26,7 +26,7 @@ from watchword.web.guard import Guard, requirement, user_of
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine  # noqa: TID251 - the name of the host's type, nothing more
 
-    from watchword.home import Home
+    from watchword.home import Home, Migrated
     from watchword.settings import Settings
 
 E = TypeVar("E", bound=Event)
@@ -175,6 +175,10 @@ class Auth(Generic[U]):
         if home is not None and kit is not None:
             await home.close(kit)
 
+    async def migrate(self) -> "Migrated":
+        """Bring the database to this version's schema, as `watchword migrate` does; a loopback issuer's start does it too."""
+        return await self._house().migrate()
+
     def describe(self) -> list[str]:
         """Where a started house keeps its things, for people. Without any secret."""
         if self._home is None:
@@ -182,6 +186,11 @@ class Auth(Generic[U]):
         where = [f"database  {self._home.db.public_url}"]
         key_file = self._home.key_file
         return [*where, f"key       {key_file} (keep it: without it nobody stays signed in)"] if key_file else where
+
+    def _house(self) -> "Home":
+        house = _later("home")
+        guests = house.Guests(self._engine, self._users, self._claims, self._handlers)
+        return cast("Home", house.Home(self.settings, guests))
 
     def _ready(self) -> Kit:
         if self._kit is None:

@@ -5,6 +5,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from watchword.core import jose, secrets
 from watchword.core.clock import Clock, Entropy, system_entropy
@@ -36,6 +37,14 @@ class Guests:
     users: Users[Account] | None = None
     claims: ClaimsHook | None = None
     handlers: Handlers = field(default_factory=Handlers)
+
+
+class Migrated(NamedTuple):
+    """A database (its URL without secrets), and the versions of its schema; `before` is None for an empty one."""
+
+    database: str
+    before: str | None
+    after: str
 
 
 class Home:
@@ -103,6 +112,15 @@ class Home:
             await self.db.close()
             raise
         return kit
+
+    async def migrate(self) -> Migrated:
+        """Bring the database to the schema of this version. Safe to run again, and by several machines at once."""
+        self.db.settle(here=True)
+        try:
+            before = await migrate.version(self.db)
+            return Migrated(self.db.public_url, before, await migrate.upgrade(self.db))
+        finally:
+            await self.db.close()
 
     async def close(self, kit: Kit) -> None:
         """Stop following, let handlers finish, threads and connections go."""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchword.core.errors import AuthError, ConfigError
-from watchword.server.cli.terminal import settings as _settings
-from watchword.server.cli.terminal import text
+from watchword.server.cli.terminal import auth, settings, text
 from watchword.server.cli.users import users
 
 if TYPE_CHECKING:
@@ -17,6 +16,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Watchword: authentication for FastAPI.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(users, name="users")
+
+
+@app.callback()
+def choose(
+    app: Annotated[
+        str | None, typer.Option("--app", metavar="MODULE:NAME", help="your application's Auth; also WATCHWORD_APP")
+    ] = None,
+) -> None:
+    """Watchword: authentication for FastAPI."""
+    from watchword import settings as environment
+
+    if app is not None:
+        environment.hand_on("WATCHWORD_APP", app)
 
 
 def run() -> None:
@@ -37,16 +49,21 @@ def serve(
     """Run the server."""
     import uvicorn
 
-    from watchword import settings as settings_module
+    from watchword import settings as environment
 
-    settings_module.hand_on("WATCHWORD_ISSUER", f"http://localhost:{port}", default=True)
-    settings = _settings(database)
-    if settings.loopback and not _only_here(host):
+    if named := environment.named_app():
         raise ConfigError(
-            f"--host {host} would serve other machines, but the issuer {settings.issuer} is this machine alone. Set "
+            f"serve runs Watchword by itself, and WATCHWORD_APP names your application ({named}). "
+            "Run the application with uvicorn, or leave WATCHWORD_APP and --app out."
+        )
+    environment.hand_on("WATCHWORD_ISSUER", f"http://localhost:{port}", default=True)
+    chosen = settings(database)
+    if chosen.loopback and not _only_here(host):
+        raise ConfigError(
+            f"--host {host} would serve other machines, but the issuer {chosen.issuer} is this machine alone. Set "
             "WATCHWORD_ISSUER to the public https address and WATCHWORD_MASTER_KEYS to a secret of your own."
         )
-    asyncio.run(_welcome(settings))
+    asyncio.run(_welcome(chosen))
     uvicorn.run(
         "watchword.server.app:create_app",
         factory=True,
@@ -65,21 +82,11 @@ def migrate(
     database: Annotated[str | None, typer.Option(help="database URL; also WATCHWORD_DATABASE_URL")] = None,
 ) -> None:
     """Bring the database to the schema of this version. Safe to run again, and by several machines at once."""
-    from watchword.home import Home
-    from watchword.stores.sql import migrate as schema
-
-    home = Home(_settings(database))
-
-    async def upgrade() -> tuple[str | None, str]:
-        home.db.settle(here=True)
-        try:
-            return await schema.version(home.db), await schema.upgrade(home.db)
-        finally:
-            await home.db.close()
-
-    before, after = asyncio.run(upgrade())
-    done = "is at" if before == after else f"was brought from {before or 'nothing'} to"
-    typer.echo(f"{home.db.public_url} {done} schema {after}.")
+    if database is not None:
+        settings(database)  # hands it on
+    done = asyncio.run(auth().migrate())
+    moved = "is at" if done.before == done.after else f"was brought from {done.before or 'nothing'} to"
+    typer.echo(f"{done.database} {moved} schema {done.after}.")
 
 
 def _command() -> str:

@@ -2,15 +2,18 @@
 
 import asyncio
 import getpass
+import importlib
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from watchword.core.errors import AuthError, ConfigError, InvalidInput
 
 if TYPE_CHECKING:
+    from watchword.auth import Auth
     from watchword.flows.kit import Kit
     from watchword.settings import Settings
 
@@ -28,17 +31,43 @@ def settings(database: str | None = None) -> "Settings":
     return house.Settings()
 
 
-def with_kit(work: Callable[["Kit"], Awaitable[R]]) -> R:
-    """Run one act on the deployment that the settings name. Running workers hear of it by the feed."""
+def auth() -> "Auth[Any]":
+    """The Auth that the commands act on: the application's own where WATCHWORD_APP (or --app) names it, else of the settings.
+
+    Raises ConfigError when there is none at that name.
+    """
+    from watchword import settings as house
     from watchword.auth import Auth
 
+    named = house.named_app()
+    if named is None:
+        return Auth(settings())
+    module, _, path = named.partition(":")
+    sys.path.insert(0, str(Path.cwd()))  # as `uvicorn main:app` finds it
+    try:
+        found: Any = importlib.import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ConfigError(
+            f"WATCHWORD_APP: {named} is not there ({error}). Name your application's Auth as module:name, main:auth, "
+            "and run the command in the application's folder."
+        ) from None
+    if not isinstance(found, Auth):
+        raise ConfigError(f"WATCHWORD_APP: {named} is no Auth. Name your application's Auth as module:name, main:auth.")
+    return found
+
+
+def with_kit(work: Callable[["Kit"], Awaitable[R]]) -> R:
+    """Run one act on the deployment. Running workers hear of it by the feed."""
+
     async def act() -> R:
-        auth = Auth(settings())
-        await auth.start()
+        house = auth()
+        await house.start()
         try:
-            return await work(await auth.open())
+            return await work(await house.open())
         finally:
-            await auth.stop()
+            await house.stop()
 
     return asyncio.run(act())
 
