@@ -36,7 +36,7 @@ def serving(folder: Path, *arguments: str, **settings: str) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait(f"http://localhost:{port}/readyz", server, log)
+        wait(f"http://localhost:{port}/readyz", server, log)
         yield f"http://localhost:{port}"
     finally:
         server.terminate()
@@ -47,7 +47,8 @@ def serving(folder: Path, *arguments: str, **settings: str) -> Iterator[str]:
             server.wait()
 
 
-def _wait(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until the server answers this with 200. Raises AssertionError with what it printed."""
     give_up = time.monotonic() + DEADLINE
     while time.monotonic() < give_up and server.poll() is None:
         with contextlib.suppress(httpx2.TransportError):

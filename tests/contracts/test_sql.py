@@ -12,7 +12,13 @@ from watchword.stores.sql.revocations import SqlRevocations
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing import FrozenClock
-from watchword.testing.contracts import KeysContract, RevocationsContract, SessionsContract, UsersContract
+from watchword.testing.contracts import (
+    KeysContract,
+    RevocationsContract,
+    SessionsContract,
+    UsernamesContract,
+    UsersContract,
+)
 
 
 @pytest.fixture
@@ -26,6 +32,10 @@ async def stores(database_url: str) -> AsyncIterator[SimpleNamespace]:
 
 
 class TestUsers(UsersContract):
+    pass
+
+
+class TestUsernames(UsernamesContract):
     pass
 
 

@@ -5,7 +5,12 @@ adapters under test as `users`, `sessions`, `keys` and `revocations` (those that
 
     class TestMyUsers(contracts.UsersContract):
         @pytest.fixture
-        async def stores(self): ...
+        async def stores(self, tmp_path):
+            auth = await Auth(Settings(data_dir=tmp_path), engine=engine, users=MyUsers(engine)).start()
+            yield await auth.open()  # the adapters, as this application has them
+            await auth.stop()
+
+`examples/own_users/test_people.py` is a whole one.
 """
 
 import asyncio
@@ -54,7 +59,7 @@ class Stores(Protocol):
 
 def new_user(name: str = "ada", **changes: Any) -> NewUser:
     """An account to add."""
-    base = NewUser(f"id-{name}", f"{name}@example.com", name, f"hash-{name}", frozenset({"read", "write"}), NOW)
+    base = NewUser(f"id-{name}", f"{name}@example.com", None, f"hash-{name}", frozenset({"read", "write"}), NOW)
     return replace(base, **changes)
 
 
@@ -118,32 +123,31 @@ async def turn(stores: Stores, session: Session, generation: int, after: float =
 class UsersContract:
     """`ports.Users`."""
 
-    async def test_a_user_is_found_by_address_username_and_id(self, stores: Stores) -> None:
+    async def test_a_user_is_found_by_address_and_id(self, stores: Stores) -> None:
         ada = await user(stores)
-        for identifier in ("ada@example.com", "ADA@Example.COM", " ada@example.com ", "ada", "Ada"):
+        for identifier in ("ada@example.com", "ADA@Example.COM", " ada@example.com "):
             found = await stores.users.find(identifier)
             assert found is not None, identifier
             assert found.user == ada
             assert found.password_hash == "hash-ada"
+        by_id = await stores.users.get(ada.id)
+        assert by_id is not None
+        assert (by_id.user, by_id.user.scopes) == (ada, frozenset({"read", "write"}))
 
-    async def test_what_cannot_be_an_address_or_username_is_not_found(self, stores: Stores) -> None:
+    async def test_what_cannot_be_an_address_or_id_is_not_found(self, stores: Stores) -> None:
         await user(stores)
         for odd in ("", "@", "a\x00da", "\ud800", "x" * 5000, "' OR 1=1 --", "%", "ada@example.com\x00"):
             assert await stores.users.find(odd) is None
+        for odd in ("", "0", "-1", "nobody", "9" * 60, "1.0", "² "):
+            assert await stores.users.get(odd) is None
 
     async def test_full_width_and_case_twins_are_one_account(self, stores: Stores) -> None:
         await user(stores)
         twin = new_user("twin", email="ＡＤＡ@example.com")
         assert await stores.users.add(twin) is Added.EMAIL_TAKEN
 
-    async def test_a_taken_username_is_said_before_a_taken_address(self, stores: Stores) -> None:
-        await user(stores)
-        assert await stores.users.add(new_user("ada", id="other")) is Added.USERNAME_TAKEN
-        assert await stores.users.add(new_user("eve", username="ADA")) is Added.USERNAME_TAKEN
-        assert await stores.users.add(new_user("eve", email="ada@example.com")) is Added.EMAIL_TAKEN
-
     async def test_exactly_one_of_many_parallel_registrations_wins(self, stores: Stores) -> None:
-        many = [new_user("ada", id=f"id-{n}", username=None) for n in range(RACERS)]
+        many = [new_user("ada", id=f"id-{n}") for n in range(RACERS)]
         answers = await asyncio.gather(*(stores.users.add(one) for one in many))
         assert answers.count(Added.ADDED) == 1
         assert answers.count(Added.EMAIL_TAKEN) == RACERS - 1
@@ -293,6 +297,29 @@ class UsersContract:
             assert answer.session is not None
             stale = "write" in answer.session.scopes
             assert not stale or dead[answer.session.id] >= answer.session.generation
+
+
+class UsernamesContract:
+    """`ports.Users`, for tables whose accounts have usernames too."""
+
+    async def test_a_user_is_found_by_username_in_any_case(self, stores: Stores) -> None:
+        ada = await user(stores, username="ada")
+        for identifier in ("ada", "Ada", " ADA ", "ａｄａ"):
+            found = await stores.users.find(identifier)
+            assert found is not None, identifier
+            assert found.user == ada
+
+    async def test_a_taken_username_is_said_before_a_taken_address(self, stores: Stores) -> None:
+        await user(stores, username="ada")
+        assert await stores.users.add(new_user("ada", id="other", username="ada")) is Added.USERNAME_TAKEN
+        assert await stores.users.add(new_user("eve", username="ADA")) is Added.USERNAME_TAKEN
+        assert await stores.users.add(new_user("eve", email="ada@example.com")) is Added.EMAIL_TAKEN
+
+    async def test_exactly_one_of_many_parallel_registrations_gets_a_username(self, stores: Stores) -> None:
+        many = [new_user(f"ada{n}", username="ada") for n in range(RACERS)]
+        answers = await asyncio.gather(*(stores.users.add(one) for one in many))
+        assert answers.count(Added.ADDED) == 1
+        assert answers.count(Added.USERNAME_TAKEN) == RACERS - 1
 
 
 class SessionsContract:

@@ -1,0 +1,151 @@
+"""A host's own claims in access tokens: they get in, they can't touch ours, and a hook that fails lets nothing through."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import pytest
+from fastapi import Depends, FastAPI
+from tests.house import ADA, CHEAP, PASSWORD, House
+
+from watchword import Auth, Principal, Session, Settings
+from watchword.core import tokens
+from watchword.testing import FrozenClock
+
+Hook = Callable[[Session], Any]
+
+
+class Switch:
+    """A hook that the test changes."""
+
+    def __init__(self) -> None:
+        self.hook: Hook = lambda _: {}
+
+    def __call__(self, session: Session) -> Any:
+        return self.hook(session)
+
+
+@pytest.fixture
+def switch() -> Switch:
+    return Switch()
+
+
+@pytest.fixture
+async def house(tmp_path: Path, switch: Switch) -> AsyncIterator[House]:
+    clock, app = FrozenClock(), FastAPI()
+    auth = Auth(Settings(data_dir=tmp_path / "home"), claims=switch, clock=clock, argon2=CHEAP)
+    auth.install(app)
+
+    @app.get("/claims")
+    async def claims(who: Annotated[Principal, Depends(auth.principal)]) -> Mapping[str, Any]:
+        return who.claims
+
+    await auth.start()
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        house = House(app, auth, clock, client)
+        await house.register()
+        yield house
+    await auth.stop()
+
+
+async def claims(house: House, access: str) -> dict[str, Any]:
+    answer = await house.client.get("/claims", headers={"Authorization": f"Bearer {access}"})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_the_hook_adds_claims_at_login_and_at_each_refresh(house: House, switch: Switch) -> None:
+    calls: list[Session] = []
+
+    async def hook(session: Session) -> dict[str, Any]:
+        calls.append(session)
+        return {"tenant": "acme", "visit": len(calls)}
+
+    switch.hook = hook
+    login = await house.login()
+    assert (await claims(house, login.access))["visit"] == 1
+    refreshed = await house.refresh(login.refresh)
+    found = await claims(house, refreshed.access)
+    assert (found["tenant"], found["visit"]) == ("acme", 2)
+    assert calls[0].user_id == calls[1].user_id == found["sub"]
+
+
+@pytest.mark.parametrize("name", sorted(tokens.RESERVED))
+async def test_a_reserved_claim_cannot_be_set(house: House, switch: Switch, name: str) -> None:
+    """TC-09. The attack: whoever can influence what the hook returns becomes another user, or never expires."""
+    switch.hook = lambda _: {name: "admin"}
+    refused = await house.try_login()
+    assert refused.status_code == 503
+    assert "access_token" not in refused.text
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        ["tenant"],
+        "tenant",
+        None,
+        {"n": float("nan")},
+        {1: "a number for a name"},
+        {"t": (1, 2)},
+        {"s": "\ud800"},
+        {"o": object()},
+        {"long": "x" * 3000},
+    ],
+    ids=lambda made: repr(made)[:20],
+)
+async def test_what_is_not_plain_json_goes_into_no_token(house: House, switch: Switch, made: object) -> None:
+    switch.hook = lambda _: made
+    assert (await house.try_login()).status_code == 503
+
+
+async def test_a_hook_that_fails_lets_nobody_in_and_leaves_no_session(
+    house: House, switch: Switch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CF-07. The attack: the tenant service is made to fail, in the hope for a token without a tenant."""
+
+    def fail(_: Session) -> dict[str, Any]:
+        raise RuntimeError("the tenant service is away")
+
+    switch.hook = fail
+    refused = await house.try_login()
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert "tenant service" not in refused.text
+    assert "the tenant service is away" in caplog.text
+    switch.hook = lambda _: {}
+    login = await house.login()
+    assert len((await house.client.get("/sessions", headers=login.headers)).json()) == 1
+
+
+async def test_a_failing_hook_does_not_use_a_refresh_token_up(house: House, switch: Switch) -> None:
+    """Else a client that came in while the hook was broken would be taken for a thief after the grace."""
+    login = await house.login()
+
+    def fail(_: Session) -> dict[str, Any]:
+        raise RuntimeError("away")
+
+    switch.hook = fail
+    assert (await house.try_refresh(login.refresh)).status_code == 503
+    house.clock.tick(60)
+    switch.hook = lambda _: {"tenant": "acme"}
+    refreshed = await house.refresh(login.refresh)
+    assert (await claims(house, refreshed.access))["tenant"] == "acme"
+
+
+async def test_the_hook_is_not_asked_for_a_session_that_has_ended(house: House, switch: Switch) -> None:
+    login = await house.login()
+    await house.client.post("/logout", headers=login.headers)
+    calls: list[Session] = []
+    switch.hook = lambda session: calls.append(session) or {}  # type: ignore[func-returns-value]
+    assert (await house.try_refresh(login.refresh)).status_code == 400
+    assert calls == []
+
+
+async def test_the_claims_of_a_principal_cannot_be_changed(house: House, switch: Switch) -> None:
+    switch.hook = lambda _: {"tags": ["a", {"b": 1}]}
+    login = await house.login(ADA, PASSWORD)
+    assert (await claims(house, login.access))["tags"] == ["a", {"b": 1}]
