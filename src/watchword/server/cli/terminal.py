@@ -48,7 +48,7 @@ def auth() -> "Auth[Any]":
         found: Any = importlib.import_module(module)
         for name in path.split("."):
             found = getattr(found, name)
-    except (ModuleNotFoundError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"WATCHWORD_APP: {named} is not there ({error}). Name your application's Auth as module:name, main:auth, "
             "and run the command in the application's folder."

@@ -1,0 +1,71 @@
+"""`watchword --app main:auth …`: commands that act on an application's own Auth, its engine and its users."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.server.test_cli import Run, assert_refused, run
+
+__all__ = ["run"]
+
+MAIN = """
+from sqlalchemy.ext.asyncio import create_async_engine
+from watchword import Auth
+
+class Site:
+    auth = Auth(engine=create_async_engine("sqlite+aiosqlite:///app.db"))
+
+auth = Site.auth
+something_else = object()
+"""
+
+
+@pytest.fixture(autouse=True)
+def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An application in the working directory, under a name that no other test uses."""
+    (tmp_path / "app_of_the_cli_test.py").write_text(MAIN)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    sys.modules.pop("app_of_the_cli_test", None)
+
+
+@pytest.mark.parametrize("name", ["app_of_the_cli_test:auth", "app_of_the_cli_test:Site.auth"])
+def test_commands_act_on_the_applications_engine(run: Run, tmp_path: Path, name: str) -> None:
+    assert "app.db was brought from nothing to schema" in run("--app", name, "migrate").out
+    assert (tmp_path / "app.db").exists()
+    assert not (tmp_path / ".watchword" / "watchword.db").exists()
+    said = run("--app", name, "users", "add", "ada@example.com", stdin="seven lanterns over the harbour\n")
+    assert said.code == 0, said.err
+    assert "ada@example.com" in run("--app", name, "users", "list").out
+
+
+def test_the_environment_names_it_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHWORD_APP", "app_of_the_cli_test:auth")
+    assert "app.db" in run("migrate").out
+    assert (tmp_path / "app.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("no_such_module:auth", ["WATCHWORD_APP", "no_such_module", "main:auth", "folder"]),
+        ("app_of_the_cli_test:nothing", ["WATCHWORD_APP", "nothing", "main:auth"]),
+        ("app_of_the_cli_test:something_else", ["WATCHWORD_APP", "is no Auth", "main:auth"]),
+        ("app_of_the_cli_test", ["WATCHWORD_APP", "main:auth"]),
+        ("app_of_the_cli_test:", ["WATCHWORD_APP", "main:auth"]),
+        (":auth", ["WATCHWORD_APP", "main:auth"]),
+    ],
+)
+def test_what_is_not_there_is_told_with_the_cure(run: Run, name: str, texts: list[str]) -> None:
+    assert_refused(run("--app", name, "users", "list"), *texts)
+
+
+def test_an_application_that_cannot_be_imported_shows_its_own_fault(run: Run, tmp_path: Path) -> None:
+    """A fault in the application's code is its developer's to see, not to be hidden behind a short text."""
+    (tmp_path / "app_of_the_cli_test.py").write_text("import a_library_that_is_missing\n")
+    assert_refused(run("--app", "app_of_the_cli_test:auth", "users", "list"), "a_library_that_is_missing")
+
+
+def test_serve_does_not_run_an_application(run: Run) -> None:
+    assert_refused(run("--app", "app_of_the_cli_test:auth", "serve"), "uvicorn", "--app")
