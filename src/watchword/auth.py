@@ -5,7 +5,7 @@ import contextlib
 import importlib
 import inspect
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from fastapi import APIRouter, FastAPI
@@ -110,6 +110,7 @@ class Auth(Generic[U]):
                 f'auth.install: the prefix {prefix!r} starts with a slash and does not end with one: "/auth".'
             )
         self._app, self._prefix = app, prefix
+        app.state.watchword = self
         self.principal.moved_to(prefix)
         routes = _later("web.routes")
         for router in routes.below_prefix(self.open, self.principal):
@@ -178,6 +179,34 @@ class Auth(Generic[U]):
     async def migrate(self) -> "Migrated":
         """Bring the database to this version's schema, as `watchword migrate` does; a loopback issuer's start does it too."""
         return await self._house().migrate()
+
+    @property
+    def started(self) -> bool:
+        """Whether it runs: since the lifespan, `start`, or the first use."""
+        return self._kit is not None
+
+    @contextlib.contextmanager
+    def rehearse(self, settings: "Settings", clock: Clock, argon2: Argon2Parameters) -> Iterator[None]:
+        """For tests: what starts within the block is built from these instead. Raises ConfigError when it runs already.
+
+        An engine of the application's own stays, and so does its database.
+
+        `watchword.testing.rehearsal` is the comfortable way to this.
+        """
+        if self.started:
+            raise ConfigError(
+                "auth runs already, with its own clock and its own database, so it can't be rehearsed. Something used it "
+                "before: a TestClient of your own, another rehearsal that is still open, or a request at import. "
+                "End that first (await auth.stop() gives everything back), or use the rehearsal's clients there too."
+            )
+        if self._engine is not None:
+            settings = settings.model_copy(update={"database_url": None})
+        kept = self.settings, self.policy, self._clock
+        self.settings, self.policy, self._clock = settings, settings.policy(argon2), clock
+        try:
+            yield
+        finally:
+            self.settings, self.policy, self._clock = kept
 
     def describe(self) -> list[str]:
         """Where a started house keeps its things, for people. Without any secret."""

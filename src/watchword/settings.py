@@ -186,6 +186,13 @@ class Settings(BaseSettings):
             allowed_origins=self.allowed_origins,
         )
 
+    def elsewhere(self, folder: Path, database_url: str, master_key: str) -> "Settings":
+        """The same rules with their things in another place, for a rehearsal. Master keys that were given stay."""
+        keys = self.master_keys or (SecretStr(master_key),)
+        return self.model_copy(
+            update={"data_dir": folder, "database_url": SecretStr(database_url), "master_keys": keys}
+        )
+
     def masters(self) -> tuple[bytes, ...]:
         """The master keys' bytes, the sealing one first; empty when none was given."""
         return tuple(secrets.strong(key.get_secret_value(), f"{PREFIX}MASTER_KEYS") for key in self.master_keys)
