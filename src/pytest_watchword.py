@@ -6,8 +6,9 @@ package. It imports pytest alone; a test that asks for a fixture pays for the re
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,7 +37,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 @pytest.fixture
 def watchword_app(pytestconfig: pytest.Config) -> Any:
     """The application: the one that `watchword_app` in pytest's configuration names. Override it for one that is made."""
-    name = pytestconfig.getini(INI)
+    return named(pytestconfig.getini(INI))
+
+
+def named(name: str) -> Any:
+    """What `module:name` names, or a failure that says what to write."""
     if not name:
         pytest.fail(
             f'No application is named. Write {INI} = "main:app" below [tool.pytest.ini_options] in pyproject.toml (or in '
@@ -50,13 +55,12 @@ def watchword_app(pytestconfig: pytest.Config) -> Any:
         found = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
+            raise  # the module is there, and misses another one
         pytest.fail(f'{INI} = "{name}": there is no module {error.name} on sys.path.', pytrace=False)
-    for part in path.split("."):
-        if not hasattr(found, part):
-            pytest.fail(f'{INI} = "{name}": {found!r} has no {part}.', pytrace=False)
-        found = getattr(found, part)
-    return found
+    try:
+        return attrgetter(path)(found)
+    except AttributeError as error:
+        pytest.fail(f'{INI} = "{name}": {error}.', pytrace=False)
 
 
 @pytest.fixture
@@ -70,12 +74,12 @@ def watchword_clock() -> "FrozenClock":
 @pytest.fixture
 def watchword_rehearsal(watchword_app: Any, watchword_clock: "FrozenClock") -> "Iterator[Rehearsal]":
     """The application on a deployment of its own, for this test. See `watchword.testing.rehearsal`."""
-    with _told():
-        from watchword.testing import rehearsal
+    with ExitStack() as stack:
+        with _told():
+            from watchword.testing import rehearsal
 
-        opening = rehearsal(watchword_app, clock=watchword_clock)
-        opened = opening.__enter__()
-    yield opened
+            opened = stack.enter_context(rehearsal(watchword_app, clock=watchword_clock))
+        yield opened
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from starlette.types import ASGIApp
@@ -39,6 +38,7 @@ class SignIn(Protocol):
         age: timedelta | float = 0,
     ) -> "SignedIn":
         """See `Rehearsal.signed_in`."""
+        ...
 
 
 class SignedIn(Carrier, TestClient):
@@ -69,13 +69,8 @@ class SignedIn(Carrier, TestClient):
         """The lifespan runs already; a `with` block changes nothing."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        return None
+    def __exit__(self, *args: Any) -> None:
+        """See `__enter__`."""
 
 
 class Rehearsal:
