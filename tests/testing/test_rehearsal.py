@@ -61,9 +61,11 @@ def test_the_same_name_is_the_same_user_in_another_session(app: FastAPI) -> None
 def test_the_scopes_are_exactly_those_that_are_given(app: FastAPI) -> None:
     with rehearsal(app) as stage:
         ada = stage.signed_in("ada", scopes={"items:write"})
-        assert (ada.scopes, ada.get("/write").status_code) == ({"items:write"}, 200)
+        assert ada.scopes == {"items:write"}
+        assert ada.get("/write").status_code == 200
         other = stage.signed_in("ada", scopes="items:read notes")
-        assert (other.scopes, other.get("/write").status_code) == ({"items:read", "notes"}, 403)
+        assert other.scopes == {"items:read", "notes"}
+        assert other.get("/write").status_code == 403
         assert stage.signed_in("ada", scopes=()).scopes == frozenset()
         assert stage.signed_in("ada").scopes == {"items:read", "items:write", "notes"}
         assert ada.get("/write").status_code == 200
@@ -165,7 +167,7 @@ def test_signing_in_hashes_nothing(app: FastAPI, monkeypatch: pytest.MonkeyPatch
 def test_whoever_is_taken_can_not_be_made_again(app: FastAPI) -> None:
     with rehearsal(app) as stage:
         stage.add_user("ada@example.com", username="ada")
-        with pytest.raises(ConfigError, match="ada@example.com can't be made: the email is taken"):
+        with pytest.raises(ConfigError, match=r"ada@example\.com can't be made: the email is taken"):
             stage.add_user("ada@example.com")
         with pytest.raises(ConfigError, match="the username is taken"):
             stage.add_user("other@example.com", username="ada")
@@ -176,7 +178,7 @@ def test_who_is_disabled_can_not_sign_in(app: FastAPI) -> None:
         ada = stage.signed_in("ada")
         disable(stage, ada.user.id)
         assert ada.get("/who").status_code == 401
-        with pytest.raises(ConfigError, match="ada@example.com is disabled"):
+        with pytest.raises(ConfigError, match=r"ada@example\.com is disabled"):
             stage.signed_in("ada")
 
 
@@ -210,9 +212,8 @@ def test_nothing_is_left_and_everything_is_put_back(tmp_path: Path, monkeypatch:
 
 def test_it_is_put_back_after_a_test_that_fails(app: FastAPI) -> None:
     before = auth_in(app).settings
-    with pytest.raises(ZeroDivisionError), rehearsal(app) as stage:
-        stage.signed_in("ada")
-        raise ZeroDivisionError
+    with pytest.raises(LookupError), rehearsal(app) as stage:
+        stage.signed_in("ada").get("/broken")
     assert auth_in(app).settings is before
     with rehearsal(app) as stage:
         assert stage.signed_in("ada").get("/who").status_code == 200
@@ -230,8 +231,8 @@ def test_the_settings_of_the_application_hold(tmp_path: Path) -> None:
 
 def test_an_application_off_localhost_is_rehearsed_with_its_own_master_key(tmp_path: Path) -> None:
     key = "3f1c5a0d9be84627c05e1f7a2d8b46901c7e"
-    settings = {"issuer": "https://api.example.com", "master_keys": [key]}
-    app = guarded(tmp_path, database_url=f"sqlite:///{tmp_path}/production.db", **settings)
+    database_url = f"sqlite:///{tmp_path}/production.db"
+    app = guarded(tmp_path, issuer="https://api.example.com", master_keys=[key], database_url=database_url)
     with rehearsal(app) as stage:
         assert stage.signed_in("ada").get("/who").status_code == 200
         assert auth_in(app).settings.master_keys[0].get_secret_value() == key
@@ -339,4 +340,4 @@ def test_the_door_opens_to_exactly_what_it_lists() -> None:
     public = {"AsyncRehearsal", "AsyncSignedIn", "FrozenClock", "Rehearsal", "SignIn", "SignedIn"}
     assert set(watchword.testing.__all__) == public | {"async_rehearsal", "rehearsal", "seeded_entropy"}
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        watchword.testing.nothing  # type: ignore[attr-defined]  # noqa: B018
+        watchword.testing.nothing  # noqa: B018
