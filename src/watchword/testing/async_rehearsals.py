@@ -18,10 +18,10 @@ from watchword.testing.stage import PASSWORD, Carrier, Entrance
 
 try:
     import httpx2
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     raise ConfigError(
         "watchword.testing: the asynchronous client is httpx2's. Add it to what your tests need: pip install httpx2"
-    ) from missing
+    ) from _missing
 
 
 class AsyncSignedIn(Carrier, httpx2.AsyncClient):
@@ -30,7 +30,8 @@ class AsyncSignedIn(Carrier, httpx2.AsyncClient):
     def __init__(self, rehearsal: "AsyncRehearsal", entrance: Entrance) -> None:
         super().__init__(transport=rehearsal.transport(), base_url=rehearsal.client.base_url)
         self._rehearsal = rehearsal
-        self.user, self.session_id = entrance.user, entrance.session_id
+        self.user: User = entrance.user
+        self.session_id: str = entrance.session_id
         self._carry(entrance.tokens)
 
     async def refresh(self) -> None:
@@ -50,10 +51,10 @@ class AsyncRehearsal:
     """An application on the stage: its clock, a `client` that nobody is signed in with, and any number who are."""
 
     def __init__(self, app: ASGIApp, auth: Auth, clock: FrozenClock, state: Mapping[str, Any], base_url: str) -> None:
-        self.auth = auth
-        self.clock = clock
+        self.auth: Auth = auth
+        self.clock: FrozenClock = clock
         self._app = _WithState(app, state)
-        self.client = httpx2.AsyncClient(transport=self.transport(), base_url=base_url)
+        self.client: httpx2.AsyncClient = httpx2.AsyncClient(transport=self.transport(), base_url=base_url)
         self._signed_in: list[httpx2.AsyncClient] = [self.client]
 
     async def signed_in(

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, Protocol, Self, TypeVar
 
+from anyio.from_thread import BlockingPortal
 from starlette.types import ASGIApp
 
 from watchword.auth import Auth
@@ -17,11 +18,10 @@ from watchword.testing.stage import PASSWORD, Carrier, Entrance
 
 try:
     from starlette.testclient import TestClient
-except (RuntimeError, ModuleNotFoundError) as missing:
+except (RuntimeError, ModuleNotFoundError) as _missing:
     raise ConfigError(
         "watchword.testing: Starlette's TestClient needs httpx2. Add it to what your tests need: pip install httpx2"
-    ) from missing
-
+    ) from _missing
 
 R = TypeVar("R")
 
@@ -47,10 +47,12 @@ class SignedIn(Carrier, TestClient):
     def __init__(self, rehearsal: "Rehearsal", entrance: Entrance) -> None:
         outside = rehearsal.client
         super().__init__(outside.app, str(outside.base_url), rehearsal.raise_server_exceptions)
-        self.portal = outside.portal  # one event loop and one lifespan for all clients of a rehearsal
+        # one event loop and one lifespan for all clients of a rehearsal
+        self.portal: BlockingPortal | None = outside.portal
         self.app_state.update(outside.app_state)
         self._rehearsal = rehearsal
-        self.user, self.session_id = entrance.user, entrance.session_id
+        self.user: User = entrance.user
+        self.session_id: str = entrance.session_id
         self._carry(entrance.tokens)
 
     def refresh(self) -> None:
@@ -77,10 +79,10 @@ class Rehearsal:
     """An application on the stage: its clock, a `client` that nobody is signed in with, and any number who are."""
 
     def __init__(self, auth: Auth, client: TestClient, clock: FrozenClock, *, raise_server_exceptions: bool) -> None:
-        self.auth = auth
-        self.client = client
-        self.clock = clock
-        self.raise_server_exceptions = raise_server_exceptions
+        self.auth: Auth = auth
+        self.client: TestClient = client
+        self.clock: FrozenClock = clock
+        self.raise_server_exceptions: bool = raise_server_exceptions
         self._signed_in: list[SignedIn] = []
 
     def signed_in(
