@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watchword.auth import Auth
 from watchword.core.errors import ConfigError
-from watchword.core.models import Tokens, User
+from watchword.core.models import Account, Tokens
 from watchword.flows import session
 from watchword.testing import stage
 from watchword.testing.clock import FrozenClock
@@ -30,7 +30,7 @@ class AsyncSignedIn(Carrier, httpx2.AsyncClient):
     def __init__(self, rehearsal: "AsyncRehearsal", entrance: Entrance) -> None:
         super().__init__(transport=rehearsal.transport(), base_url=rehearsal.client.base_url)
         self._rehearsal = rehearsal
-        self.user: User = entrance.user
+        self.user: Account = entrance.user
         self.session_id: str = entrance.session_id
         self._carry(entrance.tokens)
 
@@ -59,7 +59,7 @@ class AsyncRehearsal:
 
     async def signed_in(
         self,
-        user: str | User,
+        user: str | Account,
         *,
         scopes: Iterable[str] | None = None,
         methods: Collection[str] = PASSWORD,
@@ -73,7 +73,7 @@ class AsyncRehearsal:
 
     async def add_user(
         self, email: str, password: str | None = None, *, username: str | None = None, scopes: Iterable[str] = ()
-    ) -> User:
+    ) -> Account:
         """An account. With a password it can sign in through the form, at next to no cost."""
         return await stage.add_user(await self.auth.open(), email, password, username, scopes)
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from watchword.auth import Auth
 from watchword.core.errors import ConfigError
-from watchword.core.models import Tokens, User
+from watchword.core.models import Account, Tokens
 from watchword.flows import session
 from watchword.testing import stage
 from watchword.testing.clock import FrozenClock
@@ -31,7 +31,7 @@ class SignIn(Protocol):
 
     def __call__(
         self,
-        user: str | User,
+        user: str | Account,
         *,
         scopes: Iterable[str] | None = None,
         methods: Collection[str] = PASSWORD,
@@ -51,7 +51,7 @@ class SignedIn(Carrier, TestClient):
         self.portal: BlockingPortal | None = outside.portal
         self.app_state.update(outside.app_state)
         self._rehearsal = rehearsal
-        self.user: User = entrance.user
+        self.user: Account = entrance.user
         self.session_id: str = entrance.session_id
         self._carry(entrance.tokens)
 
@@ -87,7 +87,7 @@ class Rehearsal:
 
     def signed_in(
         self,
-        user: str | User,
+        user: str | Account,
         *,
         scopes: Iterable[str] | None = None,
         methods: Collection[str] = PASSWORD,
@@ -106,7 +106,7 @@ class Rehearsal:
 
     def add_user(
         self, email: str, password: str | None = None, *, username: str | None = None, scopes: Iterable[str] = ()
-    ) -> User:
+    ) -> Account:
         """An account. With a password it can sign in through the form, at next to no cost."""
         return self._run(stage.add_user, email, password, username, scopes)
 

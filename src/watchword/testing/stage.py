@@ -16,7 +16,7 @@ from watchword.auth import Auth
 from watchword.core import jose, tokens
 from watchword.core.clock import system_entropy
 from watchword.core.errors import ConfigError
-from watchword.core.models import Client, Proof, Tokens, User
+from watchword.core.models import Account, Client, Proof, Tokens
 from watchword.core.passwords import Argon2Parameters
 from watchword.flows import accounts, session
 from watchword.flows.kit import Kit
@@ -36,7 +36,7 @@ HERE = Client(user_agent="watchword.testing", ip=None)
 class Entrance:
     """Who was signed in, and what they carry."""
 
-    user: User
+    user: Account
     session_id: str
     tokens: Tokens
 
@@ -44,7 +44,7 @@ class Entrance:
 class Carrier:
     """What a signed-in client tells of itself: the user, the session, and the tokens that it has now."""
 
-    user: User
+    user: Account
     session_id: str
     _tokens: Tokens
 
@@ -143,7 +143,7 @@ def master_key() -> str:
 
 
 async def sign_in(
-    kit: Kit, whom: str | User, scopes: Iterable[str] | None, methods: Collection[str], age: timedelta | float
+    kit: Kit, whom: str | Account, scopes: Iterable[str] | None, methods: Collection[str], age: timedelta | float
 ) -> Entrance:
     """Open a session by the real flow, for a user who is made if missing. No password is hashed; nothing else is spared.
 
@@ -160,14 +160,14 @@ async def sign_in(
     return Entrance(user, tokens.read_refresh(opened.refresh_token, kit.keyring.ring).session_id, opened)
 
 
-async def add_user(kit: Kit, email: str, password: str | None, username: str | None, scopes: Iterable[str]) -> User:
+async def add_user(kit: Kit, email: str, password: str | None, username: str | None, scopes: Iterable[str]) -> Account:
     """An account; without a password nobody signs in to it through the form."""
     if password is not None:
         return await accounts.add(kit, email, password, username, _words(scopes))
     return await _add(kit, NewUser(kit.new_id(), email, username, None, _words(scopes), kit.clock.now()))
 
 
-async def _user(kit: Kit, whom: str | User, scopes: frozenset[str]) -> User:
+async def _user(kit: Kit, whom: str | Account, scopes: frozenset[str]) -> Account:
     """The account as it is now, with at least these scopes."""
     found = await (kit.users.find(whom) if isinstance(whom, str) else kit.users.get(whom.id))
     if found is not None:
@@ -181,11 +181,11 @@ async def _user(kit: Kit, whom: str | User, scopes: frozenset[str]) -> User:
     return await _add(kit, NewUser(kit.new_id(), email, username, None, scopes, kit.clock.now()))
 
 
-async def _add(kit: Kit, user: NewUser) -> User:
+async def _add(kit: Kit, user: NewUser) -> Account:
     added = await kit.users.add(user)
     if added is not Added.ADDED:
         raise ConfigError(f"{user.email} can't be made: the {added.value.replace('_taken', '')} is taken.")
-    return await accounts.find(kit, user.id)
+    return await accounts.find(kit, user.email)
 
 
 def _words(scopes: Iterable[str]) -> frozenset[str]:
