@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """A migrated, empty SQLite database."""
     return databases.copy(sqlite_template, tmp_path)
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """`create_app` sets up the logging of its process, which here is that of the tests."""
+    names = ("", "watchword", "uvicorn")
+    before = {name: (logging.getLogger(name).level, list(logging.getLogger(name).handlers)) for name in names}
+    yield
+    for name, (level, handlers) in before.items():
+        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).handlers[:] = handlers

@@ -118,7 +118,7 @@ class Auth(Generic[U]):
         for router in routes.at_root(self.open, prefix, health=health):
             self._add(app, router, "")
         app.add_exception_handler(Refused, cast("Callable[..., Any]", on_refused))
-        app.add_middleware(Door, loopback=self.policy.loopback)
+        app.add_middleware(Door, loopback=self.policy.loopback, https=self.policy.transport_secured)
         app.router.lifespan_context = self._around(app.router.lifespan_context)
         return self
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -21,15 +20,7 @@ from watchword.server.app import create_app
 APP = "https://app.example.com"
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """`create_app` sets up the logging of its process, which here is that of the tests."""
-    names = ("", "watchword", "uvicorn")
-    before = {name: (logging.getLogger(name).level, list(logging.getLogger(name).handlers)) for name in names}
-    yield
-    for name, (level, handlers) in before.items():
-        logging.getLogger(name).setLevel(level)
-        logging.getLogger(name).handlers[:] = handlers
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 def test_it_has_every_route_and_its_pages(tmp_path: Path) -> None:

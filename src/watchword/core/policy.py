@@ -36,3 +36,8 @@ class Policy:
     hashing_queue: int = 64
     trusted_proxies: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+
+    @property
+    def transport_secured(self) -> bool:
+        """Whether browsers may be told to use https alone. Never on localhost: its other ports are other people's work."""
+        return self.issuer.startswith("https:") and not self.loopback

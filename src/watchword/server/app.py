@@ -1,4 +1,4 @@
-"""The application that `watchword serve` runs: Watchword by itself, with `/docs`, `/healthz` and `/readyz`."""
+"""The application that `watchword serve` runs: Watchword by itself, with `/healthz` and `/readyz`, and `/docs` on localhost."""
 
 import logging
 import logging.config
@@ -11,19 +11,25 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from watchword.auth import Auth
 from watchword.settings import Settings
+from watchword.web.headers import Headers
 
+DOCS = "/docs"
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """What ends a line somewhere, or speaks to a terminal."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """A FastAPI application with every route of Watchword. Raises ConfigError when the settings are weak."""
+    """A FastAPI application with every route of Watchword. Raises ConfigError when the settings are weak.
+
+    `/docs` and `/openapi.json` are for developers, so they are served on a loopback issuer alone.
+    """
     configure_logging()
     auth = Auth(settings)
     app = FastAPI(
         title="Watchword",
         summary="Authentication: sign in, stay in, sign out.",
-        docs_url="/docs",
+        docs_url=DOCS if auth.policy.loopback else None,
+        openapi_url="/openapi.json" if auth.policy.loopback else None,
         redoc_url=None,
     )
     auth.install(app, health=True)
@@ -35,6 +41,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
         )
+    pages = frozenset({DOCS, f"{DOCS}/oauth2-redirect"})  # Swagger UI comes from elsewhere
+    app.add_middleware(Headers, https=auth.policy.transport_secured, pages=pages)
     return app
 
 

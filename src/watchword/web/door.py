@@ -5,20 +5,25 @@ from starlette.websockets import WebSocket
 
 from watchword.core.errors import Misdirected
 from watchword.web import client, errors
+from watchword.web.headers import HTTPS, protect
 from watchword.web.lines import LINE, Line
 
 
 class Door:
-    """Keeps a loopback issuer on this machine, and holds the lines of WebSockets for the guards."""
+    """Keeps a loopback issuer on this machine, tells our routes whether it is https, and holds the lines of WebSockets."""
 
-    def __init__(self, app: ASGIApp, loopback: bool) -> None:
+    def __init__(self, app: ASGIApp, loopback: bool, https: bool) -> None:
         self._app = app
         self._loopback = loopback
+        self._https = https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
-        elif self._loopback and not client.is_local(_host(scope)):
+            return
+        if self._https:
+            scope[HTTPS] = True
+        if self._loopback and not client.is_local(_host(scope)):
             await self._misdirected(scope, receive, send)
         elif scope["type"] == "http" or LINE in scope:
             await self._app(scope, receive, send)
@@ -31,6 +36,7 @@ class Door:
 
     async def _misdirected(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = errors.problem(Misdirected("the Host is not this machine's"))
+        protect(response.headers, https=self._https)
         if scope["type"] == "http":
             await response(scope, receive, send)
         else:

@@ -24,6 +24,7 @@ from watchword.core.errors import (
     StepUpRequired,
     TooLarge,
 )
+from watchword.web.headers import HTTPS, protect
 
 logger = logging.getLogger("watchword.refusals")
 
@@ -119,53 +120,65 @@ def log(error: AuthError) -> None:
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class ProblemRoute(APIRoute):
+class HouseRoute(APIRoute):
+    """A route of ours: whatever it answers is bounded, refused in its dialect, and carries our headers."""
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            response = await self.answer(request, handler)
+            protect(response.headers, https=HTTPS in request.scope)
+            return response
+
+        return handle
+
+    async def answer(self, request: Request, handler: Handler) -> Response:
+        """What the handler says, or the refusal in this route's dialect."""
+        raise NotImplementedError
+
+
+class ProblemRoute(HouseRoute):
     """A route of ours whose refusals are problems."""
 
-    def get_route_handler(self) -> Handler:
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            try:
-                await read_bounded(request)
-                return await handler(request)
-            except AuthError as error:
-                return problem(error)
-            except RequestValidationError as error:
-                return problem(_invalid_input(error))
-            except HTTPException as error:
-                if error.status_code != 400 or isinstance(error, Refused):
-                    raise
-                return problem(InvalidRequest("the body can't be read", detail="The body can't be read."))
-
-        return handle
+    async def answer(self, request: Request, handler: Handler) -> Response:
+        """See `HouseRoute.answer`."""
+        try:
+            await read_bounded(request)
+            return await handler(request)
+        except AuthError as error:
+            return problem(error)
+        except Refused as refused:
+            return problem(refused.error)
+        except RequestValidationError as error:
+            return problem(_invalid_input(error))
+        except HTTPException as error:
+            if error.status_code != 400:
+                raise
+            return problem(InvalidRequest("the body can't be read", detail="The body can't be read."))
 
 
-class OAuthRoute(APIRoute):
+class OAuthRoute(HouseRoute):
     """A route of ours that speaks RFC 6749: a form in, and its errors."""
 
-    def get_route_handler(self) -> Handler:
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            try:
-                if _media_type(request) != FORM:
-                    raise InvalidRequest("not a form", detail=f"Send the parameters as {FORM}.")
-                await read_bounded(request)
-                await _refuse_repeated(request)
-                return await handler(request)
-            except TooLarge:
-                return oauth(InvalidGrant("over-long credentials"))  # the one answer for all that are not good
-            except AuthError as error:
-                return oauth(error)
-            except RequestValidationError as error:
-                return oauth(_invalid_request(error))
-            except HTTPException as error:
-                if error.status_code != 400:
-                    raise
-                return oauth(InvalidRequest("the form can't be read"))
-
-        return handle
+    async def answer(self, request: Request, handler: Handler) -> Response:
+        """See `HouseRoute.answer`."""
+        try:
+            if _media_type(request) != FORM:
+                raise InvalidRequest("not a form", detail=f"Send the parameters as {FORM}.")
+            await read_bounded(request)
+            await _refuse_repeated(request)
+            return await handler(request)
+        except TooLarge:
+            return oauth(InvalidGrant("over-long credentials"))  # the one answer for all that are not good
+        except AuthError as error:
+            return oauth(error)
+        except RequestValidationError as error:
+            return oauth(_invalid_request(error))
+        except HTTPException as error:
+            if error.status_code != 400:
+                raise
+            return oauth(InvalidRequest("the form can't be read"))
 
 
 async def read_bounded(request: Request) -> None:

@@ -3,12 +3,13 @@
 from fastapi import APIRouter, Response
 
 from watchword.core.errors import AuthError
+from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Open
 
 
 def health_routes(open_house: Open) -> APIRouter:
     """`/healthz`: the process answers. `/readyz`: it can do its work."""
-    router = APIRouter(tags=["health"])
+    router = APIRouter(route_class=ProblemRoute, tags=["health"])
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -110,7 +110,8 @@ async def _welcome(settings: "Settings") -> None:
         lines = [f"Watchword at {settings.issuer}", *auth.describe()]
         if not await (await auth.open()).users.page("", 1):
             lines += [f"Make your first user:  {_command()} users add you@example.com --scope admin"]
-        lines += [f"Then look at           {settings.issuer}/docs"]
+        if settings.loopback:
+            lines += [f"Then look at           {settings.issuer}/docs"]
     finally:
         await auth.stop()
     typer.echo("\n  ".join(lines))
