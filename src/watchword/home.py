@@ -30,6 +30,29 @@ DATABASE_FILE = "watchword.db"
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where the settings say that things are, whether or not they are there yet.
+
+    `key_file` is None where the settings give master keys; `folder` is None where nothing is kept in it.
+    """
+
+    folder: Path | None
+    key_file: Path | None
+    database_url: str = field(repr=False)
+
+
+def places(settings: Settings) -> Places:
+    """The places of these settings. Looks at nothing and makes nothing."""
+    folder = settings.data_dir.absolute()
+    url = settings.database_url
+    return Places(
+        folder=folder if url is None or not settings.master_keys else None,
+        key_file=None if settings.master_keys else folder / KEY_FILE,
+        database_url=url.get_secret_value() if url else f"sqlite:///{folder / DATABASE_FILE}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Guests:
     """What an application brings into the house: an AsyncEngine, accounts of its own, a hook for claims, event handlers."""
 
@@ -56,29 +79,27 @@ class Home:
     def __init__(self, settings: Settings, guests: Guests | None = None) -> None:
         self._loopback = settings.loopback
         self._guests = guests or Guests()
-        self.folder = settings.data_dir.absolute()
-        self.key_file: Path | None = None
+        there = places(settings)
+        self.key_file = there.key_file
         self.masters = settings.masters()
-        self.db = self._database(settings)
-        if not self.masters:
-            _make_folder(self.folder)
-            self.key_file = self.folder / KEY_FILE
-            self.masters = (secrets.strong(_once(self.key_file), str(self.key_file)),)
+        self.db = self._database(settings, there)
+        if there.key_file is not None:
+            _make_folder(there.key_file.parent)
+            self.masters = (secrets.strong(_once(there.key_file), str(there.key_file)),)
 
-    def _database(self, settings: Settings) -> Database:
-        url = settings.database_url.get_secret_value() if settings.database_url else None
-        if self._guests.engine is not None:
-            db = Database.of_host(self._guests.engine)
-            if url is not None and not db.leads_to(url):
-                raise ConfigError(
-                    f"WATCHWORD_DATABASE_URL ({parse(url).set(query={}).render_as_string()}) and Auth(engine=…) "
-                    f"({db.public_url}) name two databases. Leave the setting out, or let it name the engine's."
-                )
-            return db
-        settings.refuse_homeless()
-        if url is None:
-            _make_folder(self.folder)
-        return Database(url or f"sqlite:///{self.folder / DATABASE_FILE}")
+    def _database(self, settings: Settings, there: Places) -> Database:
+        if self._guests.engine is None:
+            settings.refuse_homeless()
+            if there.folder is not None:
+                _make_folder(there.folder)
+            return Database(there.database_url)
+        db = Database.of_host(self._guests.engine)
+        if settings.database_url is not None and not db.leads_to(there.database_url):
+            raise ConfigError(
+                f"WATCHWORD_DATABASE_URL ({parse(there.database_url).set(query={}).render_as_string()}) and Auth(engine=…) "
+                f"({db.public_url}) name two databases. Leave the setting out, or let it name the engine's."
+            )
+        return db
 
     async def open(self, policy: Policy, clock: Clock, entropy: Entropy, *, here: bool) -> Kit:
         """The kit, ready: schema checked, keys loaded, feed followed. Raises ConfigError with the cure.

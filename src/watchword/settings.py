@@ -4,14 +4,12 @@ A start that would be weak is refused here, with the setting's name and what to 
 """
 
 import difflib
-import ipaddress
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -20,17 +18,7 @@ from watchword.core import secrets
 from watchword.core.errors import ConfigError
 from watchword.core.passwords import OWASP, Argon2Parameters
 from watchword.core.policy import Policy
-
-PREFIX = "WATCHWORD_"
-ISSUER = re.compile(
-    r"https?://[A-Za-z0-9.\-]+(:\d+)?(/[A-Za-z0-9._~/-]*)?|https?://\[[0-9A-Fa-f:.]+\](:\d+)?(/[A-Za-z0-9._~/-]*)?"
-)
-"""An issuer stands in every token and is compared letter by letter: no query, no white space, nobody's name."""
-
-WIDEST = {4: 8, 6: 16}
-"""The shortest prefix of a network of proxies; a wider one is a wildcard by another name."""
-
-MASTER_KEY_CURE = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+from watchword.refusals import PREFIX, Refusal, homeless, is_loopback, weaknesses, web_address
 
 Listed = Annotated[tuple[str, ...], NoDecode]
 
@@ -149,9 +137,9 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigError("\n".join(_explain(error))) from None
-        _refuse_unknown(os.environ)
-        self._refuse_weak()
+            raise ConfigError("\n".join(str(refusal) for refusal in _explain(error))) from None
+        for refusal in (*_unknown_names(os.environ), *weaknesses(self)):
+            raise ConfigError(str(refusal))
 
     @field_validator("master_keys", "context_words", "trusted_proxies", "allowed_origins", mode="before")
     @classmethod
@@ -161,7 +149,8 @@ class Settings(BaseSettings):
     @property
     def loopback(self) -> bool:
         """Whether the issuer is this machine alone, so that everything needed is made for the developer."""
-        return _is_loopback(urlsplit(self.issuer).hostname or "")
+        parts = web_address(self.issuer)
+        return parts is not None and is_loopback(parts.hostname or "")
 
     def policy(self, argon2: Argon2Parameters = OWASP) -> Policy:
         """The rules for the lower floors."""
@@ -199,42 +188,29 @@ class Settings(BaseSettings):
 
     def refuse_homeless(self) -> None:
         """Raise ConfigError when nothing says where users are kept; on a loopback issuer a place is made."""
-        if not self.loopback and self.database_url is None:
-            raise ConfigError(
-                f"{PREFIX}DATABASE_URL is not set. Say where users are kept: sqlite:////var/lib/app/watchword.db or "
-                "postgresql://user:password@host/name, or give the application's own engine: Auth(engine=engine)."
-            )
+        for refusal in homeless(self):
+            raise ConfigError(str(refusal))
 
-    def _refuse_weak(self) -> None:
-        self._refuse_issuer()
-        self.masters()
-        if not self.loopback and not self.master_keys:
-            raise ConfigError(
-                f"{PREFIX}MASTER_KEYS is not set. Off localhost you keep this secret yourself. Make one with:\n"
-                f"  {MASTER_KEY_CURE}\nand give it to every worker as {PREFIX}MASTER_KEYS."
-            )
-        if self.refresh_idle > self.refresh_absolute:
-            raise ConfigError(f"{PREFIX}REFRESH_IDLE is longer than {PREFIX}REFRESH_ABSOLUTE. Make it at most as long.")
-        _refuse_wildcard("TRUSTED_PROXIES", self.trusted_proxies, "Name your proxies' addresses: 10.0.0.0/8, say.")
-        _refuse_wildcard("ALLOWED_ORIGINS", self.allowed_origins, "Name your pages' origins: https://app.example.com.")
-        for network in self.trusted_proxies:
-            _check_network(network)
-        for origin in self.allowed_origins:
-            parts = _web_address(origin)
-            if parts is None or parts.path or parts.query:
-                raise ConfigError(
-                    f"{PREFIX}ALLOWED_ORIGINS: {origin!r} is not an origin. Write https://app.example.com."
-                )
+class _Unrefused(Settings):
+    """Settings as they are, for whoever looks at weak ones; never for a start."""
 
-    def _refuse_issuer(self) -> None:
-        parts = _web_address(self.issuer)
-        if parts is None or ISSUER.fullmatch(self.issuer) is None:
-            raise ConfigError(f"{PREFIX}ISSUER is not a web address. Write https://auth.example.com.")
-        if parts.scheme == "http" and not self.loopback and not self.unsafe_http_issuer:
-            raise ConfigError(
-                f"{PREFIX}ISSUER is http, so tokens would cross the network in the clear. Use https "
-                f"(or set {PREFIX}UNSAFE_HTTP_ISSUER=1 on a private network that nobody else can read)."
-            )
+    def __init__(self, **values: Any) -> None:
+        BaseSettings.__init__(self, **values)
+
+
+def examine() -> tuple[Settings, tuple[Refusal, ...]]:
+    """The settings of the environment, however weak, and every reason why a start with them is refused.
+
+    A setting that can't be read stands at its default, so that the others are still looked at.
+    """
+    refusals = list(_unknown_names(os.environ))
+    try:
+        found: Settings = _Unrefused()
+    except ValidationError as error:
+        refusals += _explain(error)
+        faulty = {str(fault["loc"][0]) for fault in error.errors()}
+        found = _Unrefused(**{name: Settings.model_fields[name].default for name in faulty})
+    return found, (*refusals, *weaknesses(found), *homeless(found))
 
 
 def hand_on(name: str, value: str, *, default: bool = False) -> None:
@@ -248,21 +224,22 @@ def named_app() -> str | None:
     return os.environ.get(f"{PREFIX}APP") or None
 
 
-def _refuse_unknown(names: Iterable[str]) -> None:
+def _unknown_names(names: Iterable[str]) -> Iterator[Refusal]:
     """A misspelt setting would be a rule that nobody keeps."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in names:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            raise ConfigError(_unknown(name, known))
+            yield _unknown(name, known)
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
+def _unknown(name: str, known: Iterable[str]) -> Refusal:
     bare = [one.removeprefix(PREFIX) for one in known]
     nearest = difflib.get_close_matches(name.upper().removeprefix(PREFIX), bare, 1, cutoff=0.5)
-    return f"{name} is not a setting." + (f" Did you mean {PREFIX}{nearest[0]}?" if nearest else "")
+    cure = f"Did you mean {PREFIX}{nearest[0]}?" if nearest else ""
+    return Refusal("setting-unknown", name, f"{name} is not a setting.", cure)
 
 
-def _explain(error: ValidationError) -> Iterable[str]:
+def _explain(error: ValidationError) -> Iterator[Refusal]:
     """Each fault with its setting's name; the value is never repeated, it may be a secret."""
     for fault in error.errors():
         field = str(fault["loc"][0]) if fault["loc"] else ""
@@ -270,42 +247,5 @@ def _explain(error: ValidationError) -> Iterable[str]:
         if fault["type"] == "extra_forbidden":
             yield _unknown(name, [PREFIX + known.upper() for known in Settings.model_fields])
             continue
-        text = fault["msg"]
         described = Settings.model_fields[field].description if field in Settings.model_fields else ""
-        yield f"{name}: {text}. {described}"
-
-
-def _refuse_wildcard(name: str, values: tuple[str, ...], cure: str) -> None:
-    if any("*" in value for value in values):
-        raise ConfigError(f"{PREFIX}{name} is a wildcard, so it trusts everybody. {cure}")
-
-
-def _check_network(text: str) -> None:
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise ConfigError(f"{PREFIX}TRUSTED_PROXIES: {text!r} is neither an address nor a network.") from None
-    if network.prefixlen < WIDEST[network.version]:
-        raise ConfigError(
-            f"{PREFIX}TRUSTED_PROXIES: {text} is every address, so it trusts everybody. "
-            "Name your proxies' addresses: 10.0.0.0/8, say."
-        )
-
-
-def _web_address(text: str) -> SplitResult | None:
-    """Its parts, or None when it is not an address of the web."""
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and parts.hostname and str(parts.port)
-    except ValueError:  # brackets that do not close, or a port that is none
-        return None
-    return parts if good else None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        yield Refusal("setting-invalid", name, f"{name}: {fault['msg']}.", described or "")

@@ -1,4 +1,4 @@
-"""The application that `watchword serve` runs: Watchword by itself, with `/healthz` and `/readyz`, and `/docs` on localhost."""
+"""The application that `watchword serve` runs: Watchword by itself, with `/healthz`, `/readyz`, and on localhost `/docs`."""
 
 import logging
 import logging.config

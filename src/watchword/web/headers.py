@@ -3,8 +3,6 @@
 The host's own routes are the host's: embedded, only the routes of this package and the door's refusals get them.
 """
 
-from collections.abc import MutableMapping
-
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,7 +19,7 @@ HSTS = "max-age=31536000"
 """A year, for this host alone: what stands beside it is not ours to speak for. RFC 6797 6.1."""
 
 
-def protect(headers: MutableMapping[str, str], *, https: bool, stored: bool = False) -> None:
+def protect(headers: MutableHeaders, *, https: bool, stored: bool = False) -> None:
     """Add what is missing; what a route said itself stays. Nothing is kept by a cache unless the answer may be `stored`."""
     for name, value in ALWAYS.items():
         headers.setdefault(name, value)

@@ -1,6 +1,7 @@
 """The schema's version: read at every start, changed by `watchword migrate` (and by the first start on a loopback issuer)."""
 
 import importlib
+import os
 from pathlib import Path
 
 from sqlalchemy import Connection, column, inspect, select, table, text
@@ -51,7 +52,7 @@ async def upgrade(db: Database) -> str:
     async def run() -> None:
         with unavailable():
             if db.path is not None:
-                db.path.parent.mkdir(parents=True, exist_ok=True)
+                _make_private(db.path)
             async with db.write() as connection:
                 if not db.is_sqlite:
                     await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
@@ -59,6 +60,12 @@ async def upgrade(db: Database) -> str:
 
     await db.call(run)
     return SCHEMA_VERSION
+
+
+def _make_private(path: Path) -> None:
+    """A new file with password hashes is its owner's alone, whatever the umask; SQLite gives its companions the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _version(connection: Connection) -> str | None:

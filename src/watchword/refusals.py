@@ -1,0 +1,159 @@
+"""Why a start is refused: named checks on the settings, which `Settings` and `watchword doctor` share.
+
+Each yields a `Refusal`, so that a start is refused with the first of them and the doctor reports all.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from watchword.core import secrets
+from watchword.core.errors import WeakSecret
+
+if TYPE_CHECKING:
+    from watchword.settings import Settings
+
+PREFIX = "WATCHWORD_"
+ISSUER = re.compile(
+    r"https?://[A-Za-z0-9.\-]+(:\d+)?(/[A-Za-z0-9._~/-]*)?|https?://\[[0-9A-Fa-f:.]+\](:\d+)?(/[A-Za-z0-9._~/-]*)?"
+)
+"""An issuer stands in every token and is compared letter by letter: no query, no white space, nobody's name."""
+
+WIDEST = {4: 8, 6: 16}
+"""The shortest prefix of a network of proxies; a wider one is a wildcard by another name."""
+
+MASTER_KEY_CURE = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
+NAME_PROXIES = "Name your proxies' addresses: 10.0.1.0/24, say."
+NAME_ORIGINS = "Name your pages' origins: https://app.example.com."
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason: the id that the doctor calls it by, the setting, what is weak, what to type. Holds no secret."""
+
+    id: str
+    setting: str
+    weakness: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.weakness} {self.cure}".rstrip()
+
+
+def weaknesses(settings: "Settings") -> Iterator[Refusal]:
+    """Every reason why a start with these settings is refused, the gravest first."""
+    for check in CHECKS:
+        yield from check(settings)
+
+
+def _issuer(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}ISSUER"
+    parts = web_address(settings.issuer)
+    if parts is None or ISSUER.fullmatch(settings.issuer) is None:
+        yield Refusal("issuer-invalid", name, f"{name} is not a web address.", "Write https://auth.example.com.")
+    elif parts.scheme == "http" and not settings.loopback and not settings.unsafe_http_issuer:
+        yield Refusal(
+            "issuer-http",
+            name,
+            f"{name} is http, so tokens would cross the network in the clear.",
+            f"Use https (or set {PREFIX}UNSAFE_HTTP_ISSUER=1 on a private network that nobody else can read).",
+        )
+
+
+def _master_keys(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}MASTER_KEYS"
+    for key in settings.master_keys:
+        try:
+            secrets.strong(key.get_secret_value(), name)
+        except WeakSecret as error:
+            yield Refusal("master-key-weak", name, str(error).removesuffix(secrets.CURE).rstrip(), secrets.CURE)
+    if not settings.loopback and not settings.master_keys:
+        yield Refusal(
+            "master-key-missing",
+            name,
+            f"{name} is not set. Off localhost you keep this secret yourself.",
+            f"Make one with:\n  {MASTER_KEY_CURE}\nand give it to every worker as {name}.",
+        )
+
+
+def homeless(settings: "Settings") -> Iterator[Refusal]:
+    """Nothing says where users are kept. An application's own engine says it too, so a start asks for this by itself."""
+    name = f"{PREFIX}DATABASE_URL"
+    if not settings.loopback and settings.database_url is None:
+        yield Refusal(
+            "database-missing",
+            name,
+            f"{name} is not set.",
+            "Say where users are kept: sqlite:////var/lib/app/watchword.db or postgresql://user:password@host/name, "
+            "or give the application's own engine: Auth(engine=engine).",
+        )
+
+
+def _lifetimes(settings: "Settings") -> Iterator[Refusal]:
+    if settings.refresh_idle > settings.refresh_absolute:
+        name = f"{PREFIX}REFRESH_IDLE"
+        yield Refusal(
+            "refresh-idle-beyond-absolute",
+            name,
+            f"{name} is longer than {PREFIX}REFRESH_ABSOLUTE.",
+            "Make it at most as long.",
+        )
+
+
+def _proxies(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}TRUSTED_PROXIES"
+    for text in settings.trusted_proxies:
+        if "*" in text:
+            weakness = f"{name} is a wildcard, so it trusts everybody."
+            yield Refusal("trusted-proxies-wildcard", name, weakness, NAME_PROXIES)
+            continue
+        try:
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            weakness = f"{name}: {text!r} is neither an address nor a network."
+            yield Refusal("trusted-proxies-invalid", name, weakness, NAME_PROXIES)
+            continue
+        if network.prefixlen < WIDEST[network.version]:
+            weakness = f"{name}: {text} is every address, so it trusts everybody."
+            yield Refusal("trusted-proxies-wildcard", name, weakness, NAME_PROXIES)
+
+
+def _origins(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}ALLOWED_ORIGINS"
+    for origin in settings.allowed_origins:
+        if "*" in origin:
+            weakness = f"{name} is a wildcard, so it trusts everybody."
+            yield Refusal("allowed-origins-wildcard", name, weakness, NAME_ORIGINS)
+            continue
+        parts = web_address(origin)
+        if parts is None or parts.path or parts.query:
+            weakness = f"{name}: {origin!r} is not an origin."
+            yield Refusal("allowed-origins-invalid", name, weakness, "Write https://app.example.com.")
+
+
+CHECKS: tuple[Callable[["Settings"], Iterator[Refusal]], ...] = (
+    _issuer, _master_keys, _lifetimes, _proxies, _origins,
+)  # fmt: skip
+
+
+def web_address(text: str) -> SplitResult | None:
+    """Its parts, or None when it is not an address of the web."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and str(parts.port)
+    except ValueError:  # brackets that do not close, or a port that is none
+        return None
+    return parts if good else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
