@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchword.core.errors import AuthError, ConfigError
+from watchword.server.cli.doctor import doctor
 from watchword.server.cli.terminal import auth, settings, text
 from watchword.server.cli.users import users
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Watchword: authentication for FastAPI.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(users, name="users")
+app.command()(doctor)
 
 
 @app.callback()

@@ -106,5 +106,7 @@ async def postgres(db: Database, clock: Clock) -> Postgres:
 async def _offset(connection: Any, clock: Clock) -> float:
     """The database's clock against the middle of the time that asking took; the least of three has waited least."""
     before = clock.timestamp()
-    theirs = float((await connection.execute(text("SELECT extract(epoch FROM clock_timestamp())::float8"))).scalar_one())
+    theirs = float(
+        (await connection.execute(text("SELECT extract(epoch FROM clock_timestamp())::float8"))).scalar_one()
+    )
     return theirs - (before + clock.timestamp()) / 2
