@@ -191,6 +191,7 @@ class Settings(BaseSettings):
         for refusal in homeless(self):
             raise ConfigError(str(refusal))
 
+
 class _Unrefused(Settings):
     """Settings as they are, for whoever looks at weak ones; never for a start."""
 

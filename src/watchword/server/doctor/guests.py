@@ -10,7 +10,7 @@ from datetime import timedelta
 from watchword.core import jose, opaque, strict_json
 from watchword.core.errors import NotFound
 from watchword.core.jose import SigningKey
-from watchword.core.models import Client, Proof, Tokens, User
+from watchword.core.models import Account, Client, Proof, Tokens
 from watchword.flows import accounts, session
 from watchword.flows.kit import Kit
 from watchword.server.doctor.attack import NotTried
@@ -26,7 +26,7 @@ CLIENT = Client(user_agent="watchword-doctor")
 class Guest:
     """An account of the doctor's."""
 
-    user: User
+    user: Account
     password: str = field(repr=False)
 
 

@@ -79,6 +79,8 @@ async def _try(attack: Attack, scene: Scene, give_up: float) -> Attempt:
         return Attempt(attack, "not tried", f"the time for all attacks was over ({SECONDS:.0f} s)")
     except AuthError as error:
         return Attempt(attack, "not tried", f"the database failed: {error.because}")
+    except Exception as error:  # whatever a server may say that nobody thought of; the other attacks are still tried
+        return Attempt(attack, "not tried", f"the answer can't be understood ({type(error).__name__})")
     return Attempt(attack, "refused")
 
 

@@ -56,7 +56,7 @@ class Visitor:
     def __init__(self, url: str, host: str) -> None:
         self.url = url.rstrip("/")
         self.host = host
-        self.seen: list[Answer] = []
+        self.refusals: list[Answer] = []
         self._silent = 0
         self._client = httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=SECONDS)
 
@@ -103,7 +103,8 @@ class Visitor:
             self._silent += 1
             raise Unreachable(f"no answer ({type(error).__name__})") from error
         self._silent = 0
-        self.seen.append(answer)
+        if answer.status >= 400:
+            self.refusals.append(answer)
         return answer
 
     async def raw(self, request: bytes) -> int:

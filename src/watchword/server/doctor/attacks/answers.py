@@ -3,7 +3,6 @@
 import re
 
 from watchword.server.doctor.attack import Accepted, Attack, NotTried, Scene, must_refuse
-from watchword.server.doctor.visitor import Answer
 from watchword.web.wellknown import JWKS, METADATA
 
 PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -158,12 +157,8 @@ async def errors(scene: Scene) -> None:
         ("GET", METADATA + "x"),
     ):
         await scene.visitor.send(method, path)
-    if any(_tells(answer) for answer in scene.visitor.seen):
+    if any(TELLS.search(answer.text) for answer in scene.visitor.refusals):
         raise Accepted("an answer held a stack trace, a path or a driver's words")
-
-
-def _tells(answer: Answer) -> bool:
-    return answer.status >= 400 and TELLS.search(answer.text) is not None
 
 
 ATTACKS = (
