@@ -176,6 +176,11 @@ class Auth(Generic[U]):
         if home is not None and kit is not None:
             await home.close(kit)
 
+    async def dispose(self) -> None:
+        """Close what the application's engine still holds open. For a program that ends after one act, as commands do."""
+        if self._engine is not None:
+            await self._engine.dispose()
+
     async def migrate(self) -> "Migrated":
         """Bring the database to this version's schema, as `watchword migrate` does; a loopback issuer's start does it too."""
         return await self._house().migrate()
@@ -215,6 +220,10 @@ class Auth(Generic[U]):
         where = [f"database  {self._home.db.public_url}"]
         key_file = self._home.key_file
         return [*where, f"key       {key_file} (keep it: without it nobody stays signed in)"] if key_file else where
+
+    def whereabouts(self) -> "Settings":
+        """The settings, with the database of the application's engine in them where it gave one."""
+        return cast("Settings", _later("home").located(self.settings, self._engine))
 
     def _house(self) -> "Home":
         house = _later("home")

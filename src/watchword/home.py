@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import SecretStr
+
 from watchword.core import jose, secrets
 from watchword.core.clock import Clock, Entropy, system_entropy
 from watchword.core.errors import ConfigError
@@ -50,6 +52,14 @@ def places(settings: Settings) -> Places:
         key_file=None if settings.master_keys else folder / KEY_FILE,
         database_url=url.get_secret_value() if url else f"sqlite:///{folder / DATABASE_FILE}",
     )
+
+
+def located(settings: Settings, engine: object | None) -> Settings:
+    """The settings with the database that a host's engine leads to. Raises ConfigError for what is no engine for us."""
+    if engine is None:
+        return settings
+    url = Database.of_host(engine).url.render_as_string(hide_password=False)
+    return settings.model_copy(update={"database_url": SecretStr(url)})
 
 
 @dataclass(frozen=True, slots=True)

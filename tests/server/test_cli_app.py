@@ -1,5 +1,7 @@
 """`watchword --app main:auth …`: commands that act on an application's own Auth, its engine and its users."""
 
+import json
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,3 +71,13 @@ def test_an_application_that_cannot_be_imported_shows_its_own_fault(run: Run, tm
 
 def test_serve_does_not_run_an_application(run: Run) -> None:
     assert_refused(run("--app", "app_of_the_cli_test:auth", "serve"), "uvicorn", "--app")
+
+
+def test_the_doctor_examines_the_applications_database(run: Run, tmp_path: Path) -> None:
+    run("--app", "app_of_the_cli_test:auth", "migrate")
+    said = run("--app", "app_of_the_cli_test:auth", "doctor", "--no-try", "--json")
+    (weak,) = [finding for finding in json.loads(said.out)["findings"] if finding["severity"] == "weak"]
+    assert (weak["id"], said.code) == ("database-not-wal", 1), "the engine is the host's, and so is its journal"
+    with sqlite3.connect(tmp_path / "app.db") as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    assert run("--app", "app_of_the_cli_test:auth", "doctor", "--no-try").code == 0

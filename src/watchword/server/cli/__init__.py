@@ -9,7 +9,7 @@ import typer
 
 from watchword.core.errors import AuthError, ConfigError
 from watchword.server.cli.doctor import doctor
-from watchword.server.cli.terminal import auth, settings, text
+from watchword.server.cli.terminal import settings, text, with_auth
 from watchword.server.cli.users import users
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def migrate(
     """Bring the database to the schema of this version. Safe to run again, and by several machines at once."""
     if database is not None:
         settings(database)  # hands it on
-    done = asyncio.run(auth().migrate())
+    done = with_auth(lambda auth: auth.migrate())
     moved = "is at" if done.before == done.after else f"was brought from {done.before or 'nothing'} to"
     typer.echo(f"{done.database} {moved} schema {done.after}.")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchword.core.errors import ConfigError
-from watchword.server.cli.terminal import Json
+from watchword.server.cli.terminal import Json, auth
 
 if TYPE_CHECKING:
     from watchword.server.doctor import Report
@@ -47,8 +47,14 @@ def doctor(
 async def _examine(url: str | None, *, trying: bool) -> "Report":
     """Told to stop, it still cleans up."""
     from watchword.server.doctor import examine
+    from watchword.settings import named_app
 
     task = asyncio.current_task()
     if task is not None and hasattr(signal, "SIGTERM") and sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await examine(url, trying=trying)
+    own = auth() if named_app() else None
+    try:
+        return await examine(url, auth=own, trying=trying)
+    finally:
+        if own is not None:
+            await own.dispose()

@@ -61,13 +61,25 @@ def auth() -> "Auth[Any]":
 def with_kit(work: Callable[["Kit"], Awaitable[R]]) -> R:
     """Run one act on the deployment. Running workers hear of it by the feed."""
 
-    async def act() -> R:
-        house = auth()
+    async def act(house: "Auth[Any]") -> R:
         await house.start()
         try:
             return await work(await house.open())
         finally:
             await house.stop()
+
+    return with_auth(act)
+
+
+def with_auth(work: Callable[["Auth[Any]"], Awaitable[R]]) -> R:
+    """Run one act on the Auth, started or not as the act likes; nothing of the application's engine stays open behind it."""
+
+    async def act() -> R:
+        house = auth()
+        try:
+            return await work(house)
+        finally:
+            await house.dispose()
 
     return asyncio.run(act())
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from watchword import settings as house
+from watchword.auth import Auth
 from watchword.core.clock import Clock, SystemClock
 from watchword.server.doctor import configuration, deployment, findings, trial
 from watchword.server.doctor.attack import Attempt
@@ -34,20 +35,26 @@ class Report:
 
 
 async def examine(
-    url: str | None = None, *, trying: bool = True, only: Collection[str] | None = None, clock: Clock | None = None
+    url: str | None = None,
+    *,
+    auth: Auth[Any] | None = None,
+    trying: bool = True,
+    only: Collection[str] | None = None,
+    clock: Clock | None = None,
 ) -> Report:
-    """Examine the deployment that the environment names, and try the server at `url` (the issuer, unless given).
+    """Examine a deployment, and try the server at `url` (the issuer, unless given).
 
-    Nothing is changed but the doctor's own accounts, which are gone at the end. `only` names the attacks that are tried.
+    The deployment is that of `auth`, where an application has its own, or the one that the environment names. Nothing is
+    changed but the doctor's own accounts, which are gone at the end. `only` names the attacks that are tried.
     """
-    settings, refusals = house.examine()
+    settings, refusals = house.examine() if auth is None else (auth.whereabouts(), ())  # a weak Auth was refused before
     found = [findings.of_refusal(refusal) for refusal in refusals]
     found += configuration.examine(settings, url)
     deployed, ready = await deployment.examine(settings, clock or SystemClock())
     found += deployed
     attempts: list[Attempt] = []
     if trying:
-        told, attempts = await trial.run(settings, url, may_enter=ready and not refusals, only=only)
+        told, attempts = await trial.run(settings, url, auth, may_enter=ready and not refusals, only=only)
         found += told
     found.sort(key=lambda finding: finding.severity != "weak")
     return Report(tuple(found), tuple(attempts))

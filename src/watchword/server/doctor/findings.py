@@ -233,7 +233,8 @@ DEPLOYMENT = (
     _weak(
         "database-not-wal",
         "The SQLite file is not in WAL mode: readers and writers wait for each other.",
-        "Start the server, which sets it; where it can't (a network or read-only disk), move the file.",
+        "Start the server, which sets it (an application's own engine does so itself: PRAGMA journal_mode=WAL at each "
+        "connect); where it can't (a network or read-only disk), move the file.",
         "DATABASE_URL",
     ),
     _weak(

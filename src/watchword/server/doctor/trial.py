@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from watchword import settings as house
@@ -26,9 +27,17 @@ CANT_ENTER = "the doctor can't make an account here: see what is weak in the con
 
 
 async def run(
-    settings: Settings, url: str | None, *, may_enter: bool, only: Collection[str] | None = None
+    settings: Settings,
+    url: str | None,
+    auth: Auth[Any] | None = None,
+    *,
+    may_enter: bool,
+    only: Collection[str] | None = None,
 ) -> tuple[list[Finding], list[Attempt]]:
-    """What trying the server at `url` (the issuer, unless given) finds. `only` names the attacks, if not all are meant."""
+    """What trying the server at `url` (the issuer, unless given) finds. `only` names the attacks, if not all are meant.
+
+    The doctor's accounts are made where `auth` has its own, or in the deployment of the settings.
+    """
     target = url or (settings.issuer if web_address(settings.issuer) else None)
     if target is None:
         return [found("server-not-running")], []
@@ -43,14 +52,17 @@ async def run(
         if answer.status != 200 or not isinstance(issuer, str) or not isinstance(endpoint, str):
             weakness = f"{target} answers {answer.status} where Watchword's metadata should be, so no attack was tried."
             return [found("server-not-watchword", weakness)], []
-        settings = _as_served(settings, issuer)
+        if auth is None:
+            settings = _as_served(settings, issuer)
         prefix = endpoint.removeprefix(issuer.rstrip("/")).removesuffix("/refresh")
         scene = Scene(visitor, settings, metadata, prefix if prefix.startswith("/") else "")
         chosen = [attack for attack in ALL if only is None or attack.id in only]
-        return await _attack(scene, chosen, may_enter=may_enter)
+        return await _attack(scene, chosen, auth, may_enter=may_enter)
 
 
-async def _attack(scene: Scene, chosen: list[Attack], *, may_enter: bool) -> tuple[list[Finding], list[Attempt]]:
+async def _attack(
+    scene: Scene, chosen: list[Attack], auth: Auth[Any] | None, *, may_enter: bool
+) -> tuple[list[Finding], list[Attempt]]:
     findings: list[Finding] = []
     async with contextlib.AsyncExitStack() as stack:
         if not may_enter:
@@ -60,7 +72,7 @@ async def _attack(scene: Scene, chosen: list[Attack], *, may_enter: bool) -> tup
             findings.append(found("server-of-another-deployment", said))
             scene = replace(scene, shut="the server is of another deployment")
         else:
-            scene = await _enter(scene, stack, findings)
+            scene = await _enter(scene, stack, auth, findings)
         give_up = asyncio.get_running_loop().time() + SECONDS
         attempts = [await _try(attack, scene, give_up) for attack in chosen]
     return [*findings, *(finding for one in attempts if (finding := one.finding()))], attempts
@@ -84,11 +96,13 @@ async def _try(attack: Attack, scene: Scene, give_up: float) -> Attempt:
     return Attempt(attack, "refused")
 
 
-async def _enter(scene: Scene, stack: contextlib.AsyncExitStack, findings: list[Finding]) -> Scene:
+async def _enter(
+    scene: Scene, stack: contextlib.AsyncExitStack, auth: Auth[Any] | None, findings: list[Finding]
+) -> Scene:
     """The scene with the doctor's accounts, if the server knows them."""
     try:
-        auth = await stack.enter_async_context(_open(scene.settings))
-        party = await stack.enter_async_context(guests.invited(await auth.open()))
+        opened = await stack.enter_async_context(_open(auth or Auth(scene.settings)))
+        party = await stack.enter_async_context(guests.invited(await opened.open()))
         token = (await party.tokens()).access_token
         answer = await scene.visitor.send("GET", f"{scene.prefix}/me", token=token)
     except (ConfigError, AuthError) as error:
@@ -102,8 +116,7 @@ async def _enter(scene: Scene, stack: contextlib.AsyncExitStack, findings: list[
 
 
 @contextlib.asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[Auth]:
-    auth = Auth(settings)
+async def _open(auth: Auth[Any]) -> AsyncIterator[Auth[Any]]:
     await auth.start()
     try:
         yield auth
