@@ -75,6 +75,7 @@ class NewUser:
     password_hash: str | None = field(repr=False)
     scopes: frozenset[str]
     created_at: datetime
+    disabled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@
     ├── InvalidRequest            400 invalid_request            RFC 6749 5.2
     │   └── UnsupportedGrantType  400 unsupported_grant_type     RFC 6749 5.2
     ├── InvalidGrant              400 invalid_grant              RFC 6749 5.2
-    │   └── RefreshReused         400 invalid_grant              a copied refresh token; its session has ended
+    │   ├── RefreshReused         400 invalid_grant              a copied refresh token; its session has ended
+    │   └── UnusableHash          400 invalid_grant              the stored password hash can't be verified with
     ├── InvalidScope              400 invalid_scope              RFC 6749 5.2
     ├── InvalidToken              401 invalid_token              RFC 6750 3.1
     │   ├── ExpiredToken          401 invalid_token
@@ -70,6 +71,10 @@ class InvalidGrant(AuthError):
 
 class RefreshReused(InvalidGrant):
     """A refresh token came back outside its grace: somebody holds a copy, so its session was ended. RFC 9700 4.14.2."""
+
+
+class UnusableHash(InvalidGrant):
+    """The stored password hash is corrupt, of an unknown kind, or absurdly costly: no password fits."""
 
 
 class InvalidScope(AuthError):

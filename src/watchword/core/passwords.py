@@ -1,6 +1,6 @@
 """Passwords: what is accepted, how it is kept, and how it is checked. SP 800-63B-4 3.1.1.2, OWASP Password Storage.
 
-The only module that knows argon2 and the strength library.
+The only module that knows argon2 and the strength library; `core/foreign_hashes` knows the other kinds.
 """
 
 import math
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import argon2
 from zxcvbn_rs_py import zxcvbn
 
-from watchword.core.errors import InvalidGrant, WeakPassword
+from watchword.core import foreign_hashes
+from watchword.core.errors import InvalidGrant, UnusableHash, WeakPassword
+from watchword.core.foreign_hashes import Argon2
 
 MAX_LENGTH = 1024
 """In characters, checked before any hashing."""
@@ -107,14 +109,33 @@ def hash_password(password: str, parameters: Argon2Parameters = OWASP) -> str:
 
 
 def verify(stored: str, password: str, parameters: Argon2Parameters = OWASP) -> Match:
-    """Compare in constant time. Raises InvalidGrant when the password is wrong, and when the stored hash is corrupt."""
+    """Compare in constant time. Raises InvalidGrant when the password is wrong, and UnusableHash when the stored hash is
+    corrupt, of an unknown kind or absurdly costly.
+
+    What we hash is NFKC first. Others hash what was typed, so a hash that may be theirs is tried with the raw input too.
+    """
+    kept = foreign_hashes.read(stored)
+    ours = isinstance(kept, Argon2) and kept.phc == stored and not parameters.hasher.check_needs_rehash(stored)
+    if not ours:
+        kept.bounded()
+    if not _encodable(password):
+        raise InvalidGrant("a password that is not text")
+    normal = normalize(password)
+    for tried in dict.fromkeys((normal, password) if ours else (password, normal)):
+        if _fits(kept, tried.encode(), parameters):
+            return Match(outdated=not ours or tried != normal)
+    raise InvalidGrant("wrong password")
+
+
+def _fits(kept: foreign_hashes.Hash, password: bytes, parameters: Argon2Parameters) -> bool:
+    if not isinstance(kept, Argon2):
+        return kept.fits(password)
     try:
-        parameters.hasher.verify(stored, normalize(password).encode())
-    except argon2.exceptions.VerifyMismatchError as error:
-        raise InvalidGrant("wrong password") from error
-    except (argon2.exceptions.Argon2Error, argon2.exceptions.InvalidHashError, UnicodeEncodeError) as error:
-        raise InvalidGrant("the stored hash is corrupt or of an unknown kind") from error
-    return Match(outdated=parameters.hasher.check_needs_rehash(stored))
+        return parameters.hasher.verify(kept.phc, password)
+    except argon2.exceptions.VerifyMismatchError:
+        return False
+    except (argon2.exceptions.Argon2Error, argon2.exceptions.InvalidHashError) as error:
+        raise UnusableHash(foreign_hashes.UNKNOWN) from error
 
 
 def hashable(password: str) -> bool:

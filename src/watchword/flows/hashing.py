@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 
 from watchword.core import passwords
 from watchword.core.clock import Entropy
-from watchword.core.errors import Overloaded
+from watchword.core.errors import InvalidGrant, Overloaded, UnusableHash
 from watchword.core.policy import Policy
 
 NICENESS = 10
@@ -53,7 +53,12 @@ class HashingPool:
     def _verify(self, stored: str | None, password: str) -> passwords.Match:
         if self._decoy is None:  # made by the first who comes, known or not, so that it tells nothing
             self._decoy = passwords.hash_password(self._decoy_password, self._parameters)
-        return passwords.verify(stored or self._decoy, password, self._parameters)
+        try:
+            return passwords.verify(stored or self._decoy, password, self._parameters)
+        except UnusableHash:  # it cost nothing, and that would tell that there is such a user
+            with contextlib.suppress(InvalidGrant):
+                passwords.verify(self._decoy, password, self._parameters)
+            raise
 
     async def _run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         if self._waiting >= self._room:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from watchword.core import passwords
-from watchword.core.errors import InvalidGrant, WrongPassword
+from watchword.core.errors import InvalidGrant, Overloaded, WrongPassword
 from watchword.core.events import LoginFailed, PasswordChanged
 from watchword.core.models import Account, Credentials, Principal, Proof
 from watchword.flows.kit import Kit
@@ -81,6 +81,12 @@ async def _confirm(kit: Kit, found: Credentials[Account] | None, password: str) 
 
 
 async def _rehash(kit: Kit, proven: Credentials[Account], password: str, now: datetime) -> None:
-    """Keep the hash at today's cost. A password that was changed meanwhile stays as it was changed."""
-    new_hash = await kit.hashing.hash(password)
+    """Keep the hash at today's cost. A password that was changed meanwhile stays as it was changed.
+
+    While too many wait the old hash stays for the next login: this one was right, and is not refused for it.
+    """
+    try:
+        new_hash = await kit.hashing.hash(password)
+    except Overloaded:
+        return
     await kit.users.set_password(proven.user.id, new_hash, now, ending=Ending.NONE, replacing=proven.password_hash)

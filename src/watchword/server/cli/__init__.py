@@ -9,6 +9,7 @@ import typer
 
 from watchword.core.errors import AuthError, ConfigError
 from watchword.server.cli.doctor import doctor
+from watchword.server.cli.importing import import_users
 from watchword.server.cli.terminal import settings, text, with_auth
 from watchword.server.cli.users import users
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from watchword.settings import Settings
 
 app = typer.Typer(help="Watchword: authentication for FastAPI.", no_args_is_help=True, pretty_exceptions_enable=False)
+users.command("import")(import_users)
 app.add_typer(users, name="users")
 app.command()(doctor)
 

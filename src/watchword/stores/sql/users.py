@@ -1,9 +1,10 @@
 """`ports.Users` on SQL. What ends sessions does so in the transaction that changes the user."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,16 +28,7 @@ class SqlUsers:
     @verb
     async def add(self, user: NewUser) -> Added:
         """See `ports.Users.add`. The unique indexes decide; which one refused is read in the same transaction."""
-        row = {
-            "id": user.id,
-            "email": emails.accept_email(user.email),
-            "username": None if user.username is None else emails.accept_username(user.username),
-            "password_hash": user.password_hash,
-            "scopes": text_of(user.scopes),
-            "epoch": 0,
-            "created_at": user.created_at,
-            "disabled_at": None,
-        }
+        row = _new_row(user)
         dialect = sqlite if self._db.is_sqlite else postgresql
         statement = dialect.insert(users).values(row).on_conflict_do_nothing().returning(users.c.id)
         async with self._db.write() as connection:
@@ -45,6 +37,41 @@ class SqlUsers:
             named = select(users.c.id).where(users.c.username == row["username"])
             taken = row["username"] is not None and (await connection.execute(named)).first() is not None
         return Added.USERNAME_TAKEN if taken else Added.EMAIL_TAKEN
+
+    @verb
+    async def in_the_way(self, new: Sequence[NewUser]) -> list[tuple[User, ...]]:
+        """See `flows.importing.Imports.in_the_way`."""
+        async with self._db.read() as connection:
+            return await _in_the_way(connection, [_new_row(user) for user in new])
+
+    @verb
+    async def add_many(self, new: Sequence[NewUser]) -> list[tuple[User, ...]]:
+        """See `flows.importing.Imports.add_many`. The unique indexes decide; what they refused is read afterwards.
+
+        Rows go in by their addresses, so that two who add the same wait for each other and do not deadlock.
+        """
+        rows = [_new_row(user) for user in new]
+        standing: list[tuple[User, ...]] = [()] * len(rows)
+        pending = sorted(range(len(rows)), key=lambda place: str(rows[place]["email"]))
+        dialect = sqlite if self._db.is_sqlite else postgresql
+        statement = (
+            dialect.insert(users).on_conflict_do_nothing().returning(users.c.id, users.c.email, users.c.username)
+        )
+        async with self._db.write() as connection:
+            while pending:  # once more only for a row whose obstacle was deleted in between
+                added = {tuple(row) for row in await connection.execute(statement, [rows[place] for place in pending])}
+                refused = []
+                for place in pending:
+                    key = (rows[place]["id"], rows[place]["email"], rows[place]["username"])
+                    if key in added:
+                        added.remove(key)
+                    else:
+                        refused.append(place)
+                found = await _in_the_way(connection, [rows[place] for place in refused])
+                for place, ways in zip(refused, found, strict=True):
+                    standing[place] = ways
+                pending = [place for place in refused if not standing[place]]
+        return standing
 
     @verb
     async def find(self, identifier: str) -> Credentials[User] | None:
@@ -132,6 +159,32 @@ class SqlUsers:
         async with self._db.read() as connection:
             row = (await connection.execute(select(users).where(which))).first()
         return None if row is None else Credentials(_user(row), row.password_hash)
+
+
+def _new_row(user: NewUser) -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "email": emails.accept_email(user.email),
+        "username": None if user.username is None else emails.accept_username(user.username),
+        "password_hash": user.password_hash,
+        "scopes": text_of(user.scopes),
+        "epoch": 0,
+        "created_at": user.created_at,
+        "disabled_at": user.disabled_at,
+    }
+
+
+async def _in_the_way(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[tuple[User, ...]]:
+    """For each row the accounts that have its id, address or username."""
+    if not rows:
+        return []
+    keys = ("id", "email", "username")
+    which = or_(*(users.c[key].in_([row[key] for row in rows if row[key] is not None]) for key in keys))
+    having: dict[tuple[str, str], User] = {}
+    for row in await connection.execute(select(users).where(which)):
+        user = _user(row)
+        having.update({(key, getattr(row, key)): user for key in keys})
+    return [tuple(dict.fromkeys(having[key, row[key]] for key in keys if (key, row[key]) in having)) for row in rows]
 
 
 async def _change(connection: AsyncConnection, which: Any, change: dict[str, Any]) -> bool:
