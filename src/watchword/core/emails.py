@@ -14,6 +14,8 @@ USERNAME = re.compile(r"[^\W_](?:[\w.-]{0,30}[^\W_])?")
 
 def fold(text: str) -> str:
     """NFKC and case-folded, until nothing changes (folding can undo NFKC for a few characters)."""
+    if text.isascii():
+        return text.lower()  # the same, quicker
     for _ in range(4):
         folded = unicodedata.normalize("NFKC", text).casefold()
         if folded == text:
@@ -64,4 +66,6 @@ def accept_username(text: str) -> str:
 
 
 def _printable(text: str) -> bool:
+    if text.isascii():
+        return text.isprintable()  # the same, quicker
     return not any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for character in text)
