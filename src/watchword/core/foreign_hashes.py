@@ -51,8 +51,8 @@ ARGON2_MAX_WORK = 2**22
 ARGON2_MAX_LANES = 64
 """Every lane is a thread while it is computed."""
 
-ARGON2_MIN_SALT, ARGON2_MIN_TAG = 8, 16
-"""In bytes. 8 is Argon2's own least; with a tag of fewer than 16 a wrong password would fit now and then."""
+ARGON2_MIN_SALT, ARGON2_MIN_TAG, ARGON2_STRONG_TAG = 8, 4, 16
+"""In bytes. 8 and 4 are Argon2's own least (RFC 9106 3.1); every library writes at least 16, so fewer were cut off."""
 
 UNKNOWN = "the stored hash is corrupt or of an unknown kind"
 BCRYPT_MISSING = "bcrypt is not installed: pip install 'watchword[bcrypt]'"
@@ -177,6 +177,8 @@ class Argon2:
     memory: int
     passes: int
     lanes: int
+    tag: int
+    """In bytes."""
 
     def bounded(self) -> None:
         """Raise UnusableHash for an absurd cost."""
@@ -188,7 +190,9 @@ class Argon2:
             raise UnusableHash(UNKNOWN)
 
     def strong(self) -> None:
-        """Raise UnusableHash for what protects nobody: nothing, Argon2's own least is enough of a cost."""
+        """Raise UnusableHash for what protects nobody. Argon2's own least of a cost is enough."""
+        if self.tag < ARGON2_STRONG_TAG:
+            raise UnusableHash(UNKNOWN)
 
 
 Hash = Bcrypt | Pbkdf2 | Scrypt | Argon2
@@ -258,7 +262,7 @@ def _make_argon2(phc: str, memory: str, passes: str, lanes: str, salt: str, tag:
         raw = _b64(text)
         if len(raw) < least or base64.b64encode(raw).decode().rstrip("=") != text:
             raise UnusableHash(UNKNOWN)
-    return Argon2(phc, int(memory), int(passes), int(lanes))
+    return Argon2(phc, int(memory), int(passes), int(lanes), len(_b64(tag)))
 
 
 def _make_pbkdf2(digest: str, iterations: str, salt: bytes, expected: bytes) -> Pbkdf2:
