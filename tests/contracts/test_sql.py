@@ -13,6 +13,7 @@ from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing import FrozenClock
 from watchword.testing.contracts import (
+    ImportsContract,
     KeysContract,
     RevocationsContract,
     SessionsContract,
@@ -26,7 +27,10 @@ async def stores(database_url: str) -> AsyncIterator[SimpleNamespace]:
     db = Database(database_url)
     db.settle(here=True)
     revocations = SqlRevocations(db, FrozenClock(), Policy())
-    yield SimpleNamespace(users=SqlUsers(db), sessions=SqlSessions(db), keys=SqlKeys(db), revocations=revocations)
+    users = SqlUsers(db)
+    yield SimpleNamespace(
+        users=users, sessions=SqlSessions(db), keys=SqlKeys(db), revocations=revocations, imports=users
+    )
     await revocations.stop()
     await db.close()
 
@@ -48,4 +52,8 @@ class TestKeys(KeysContract):
 
 
 class TestRevocations(RevocationsContract):
+    pass
+
+
+class TestImports(ImportsContract):
     pass

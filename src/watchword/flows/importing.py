@@ -211,9 +211,11 @@ def _differences(line: Line, there: User) -> list[str]:
 
 def _taken(line: Line, met: tuple[User, ...]) -> str:
     """Which value another account has, and how that one can be told to be another."""
-    for name, value in (("email", line.email), ("username", line.username), ("id", line.id)):
-        for there in met:
-            if value is not None and value == getattr(there, name):
-                other = " and ".join(_differences(line, there))
-                return f"{name}: There is another account with this (of another {other})."
-    raise AssertionError("nothing stands in the way")
+    keys = dict(_keys(line))
+    name, there = next(
+        (name, there)
+        for name in ("email", "username", "id")
+        for there in met
+        if name in keys and keys[name] == getattr(there, name)
+    )
+    return f"{name}: There is another account with this (of another {' and '.join(_differences(line, there))})."

@@ -183,7 +183,7 @@ async def _in_the_way(connection: AsyncConnection, rows: Sequence[dict[str, Any]
     having: dict[tuple[str, str], User] = {}
     for row in await connection.execute(select(users).where(which)):
         user = _user(row)
-        having.update({(key, getattr(row, key)): user for key in keys})
+        having.update({(key, getattr(row, key)): user for key in keys if getattr(row, key) is not None})
     return [tuple(dict.fromkeys(having[key, row[key]] for key in keys if (key, row[key]) in having)) for row in rows]
 
 
