@@ -156,7 +156,7 @@ async def _until(url: str, at_least: int, process: "subprocess.Popen[bytes]") ->
 
 def compare(plan: Plan, url: str) -> None:
     """Exactly the good ones are there, each once and as its line says it."""
-    there = asyncio.run(_everybody(url))
+    there = asyncio.run(everybody(url))
     assert len(there) == len(plan.good)
     for row in there:
         said = plan.good[row.email]
@@ -172,7 +172,8 @@ def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-async def _everybody(url: str) -> list[Any]:
+async def everybody(url: str) -> list[Any]:
+    """Every row of the table of users."""
     db = Database(url)
     try:
         async with db.read() as connection:

@@ -30,14 +30,17 @@ def numbered(*lines: dict[str, Any] | bytes) -> list[tuple[int, bytes]]:
     return [(n, line if isinstance(line, bytes) else json.dumps(line).encode()) for n, line in enumerate(lines, 1)]
 
 
+def store_of(kit: Kit) -> Imports:
+    assert isinstance(kit.users, Imports)
+    return kit.users
+
+
 async def taken_over(
     kit: Kit, *lines: dict[str, Any] | bytes, dry_run: bool = False
 ) -> tuple[tuple[int, int, int], dict[int, str]]:
     """How many were added, were there already and are bad; and why these are, by their numbers."""
-    store = kit.users
-    assert isinstance(store, Imports)
     count, told = Count(), list[BadLine]()
-    await importing.run(kit, store, numbered(*lines), count, told.append, dry_run=dry_run)
+    await importing.run(kit, store_of(kit), numbered(*lines), count, told.append, dry_run=dry_run)
     assert [bad.number for bad in told] == sorted(bad.number for bad in told)
     assert len(told) == count.bad
     return (count.added, count.already_there, count.bad), {bad.number: bad.because for bad in told}
@@ -230,9 +233,7 @@ class TestStartingAgain:
     async def test_two_imports_at_once_make_each_account_once(self, worker: Worker) -> None:
         """The other one wins between the look and the write."""
         kit, other = await worker(), await worker()
-        store, rival = kit.users, other.users
-        assert isinstance(store, Imports)
-        assert isinstance(rival, Imports)
+        store, rival = store_of(kit), store_of(other)
 
         class Overtaken:
             async def in_the_way(self, new: Sequence[NewUser]) -> list[tuple[User, ...]]:
@@ -248,8 +249,7 @@ class TestStartingAgain:
         assert (count.added, count.already_there, count.bad) == (1, 2, 0)
 
     async def test_a_store_that_fails_leaves_a_true_count(self, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
-        store = kit.users
-        assert isinstance(store, Imports)
+        store = store_of(kit)
         original, calls = store.add_many, 0
 
         async def fails_then(new: Sequence[NewUser]) -> list[tuple[User, ...]]:

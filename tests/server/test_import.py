@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import importing
+from tests import fleet, importing
 from tests.house import ADA
 from tests.importing import BAD, Plan, compare, kill, start, write
 
@@ -265,7 +265,7 @@ class TestKilled:
             "from watchword.server.cli import run\n"
             "run()\n"
         )
-        environment = importing.fleet.settings(database_url, tmp_path)
+        environment = fleet.settings(database_url, tmp_path)
         done = subprocess.run(
             [sys.executable, "-c", program],
             cwd=tmp_path,
@@ -275,7 +275,7 @@ class TestKilled:
             timeout=120,
         )
         assert done.returncode == -9, done.stderr
-        there = len(asyncio.run(importing._everybody(database_url)))
+        there = len(asyncio.run(importing.everybody(database_url)))
         assert there == sum(number <= BATCH and number not in plan.bad for number in range(1, LINES))
         self.finish(plan, database_url, tmp_path)
 
