@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.core.models import User
 from watchword.stores.sql import users
 from watchword.stores.sql.engine import Database
+from watchword.stores.sql.tables import users as table
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing.contracts import new_user
 
@@ -26,7 +27,7 @@ async def test_an_obstacle_that_is_deleted_while_it_is_looked_at_leaves_nobody_o
 
     async def deleting(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[tuple[User, ...]]:
         if rows:
-            await connection.execute(delete(users.users))
+            await connection.execute(delete(table))
         return await original(connection, rows)
 
     monkeypatch.setattr(users, "_in_the_way", deleting)
