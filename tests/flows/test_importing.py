@@ -80,7 +80,7 @@ class TestTakingOver:
         await accounts.set_password(kit, ada.id, PASSWORD)
         assert await password.prove(kit, ADA, PASSWORD)
 
-    @pytest.mark.parametrize("stored", [each for each in files.HASHES if each])
+    @pytest.mark.parametrize("stored", [each for each in files.HASHES if each], ids=lambda stored: stored[:7])
     async def test_the_old_password_works_and_its_hash_is_brought_to_ours(self, kit: Kit, stored: str) -> None:
         await taken_over(kit, {"email": ADA, "password_hash": stored})
         with pytest.raises(InvalidGrant):
@@ -316,7 +316,9 @@ class TestALoginWithAnImportedHash:
         assert (await kit.users.find(ADA)) != found
 
     @pytest.mark.parametrize(
-        "stored", ["", "x", HASH[:-3], HASH.replace("$1000$", "$999999999$"), "$2b$31$" + "a" * 53]
+        "stored",
+        ["", "x", HASH[:-3], HASH.replace("$1000$", "$999999999$"), "$2b$31$" + "a" * 53],
+        ids=["empty", "x", "cut", "costly", "bcrypt"],
     )
     async def test_a_hash_that_can_not_be_used_costs_what_a_wrong_password_costs(
         self, kit: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch, stored: str
