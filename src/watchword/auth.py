@@ -247,6 +247,8 @@ class Auth(Generic[U]):
                 home = house.Home(self.settings, house.Guests(self._engine, self._users, self._claims, self._handlers))
                 self._kit = await home.open(self.policy, self._clock, self._entropy, here=lifespan)
                 self._home = home
+                if not lifespan:  # then no upkeep follows
+                    await self._kit.keyring.rotate(self._clock.now())
         finally:
             self._starting.release()
 

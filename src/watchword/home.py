@@ -111,10 +111,11 @@ class Home:
             )
         return db
 
-    async def open(self, policy: Policy, clock: Clock, entropy: Entropy, *, here: bool) -> Kit:
+    async def open(self, policy: Policy, clock: Clock, entropy: Entropy, *, here: bool, every_key: bool = True) -> Kit:
         """The kit, ready: schema checked, keys loaded, feed followed. Raises ConfigError with the cure.
 
-        The database settles on the running event loop (`here`), or on one of its own.
+        The database settles on the running event loop (`here`), or on one of its own. A signing key that does not open is
+        refused, or (without `every_key`) left out.
         """
         guests = self._guests
         self.db.settle(here=here)
@@ -122,7 +123,6 @@ class Home:
             await migrate.check(self.db, may_migrate=self._loopback)
             keys = SqlKeys(self.db)
             keyring = Keyring(keys, self.masters, policy, clock, entropy)
-            await keyring.start()
             kit = Kit(
                 policy=policy,
                 clock=clock,
@@ -137,6 +137,8 @@ class Home:
                 claims=guests.claims,
                 hosts_users=guests.users is not None,
             )
+            keyring.announce = kit.announce
+            await keyring.start(strict=every_key)
             kit.revocations.watch(keyring.on_change)
             await kit.revocations.start()
         except BaseException:

@@ -5,7 +5,7 @@ can't be reached; then nothing was changed, or (a connection that breaks during 
 `watchword.testing.contracts` holds the suites that every adapter passes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -80,7 +80,7 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True)
 class KeysChanged:
-    """A signing key was published or retired: load the keys anew."""
+    """A signing key was published or retired, or all were sealed anew: load the keys anew."""
 
 
 Change = Revoked | KeysChanged
@@ -180,13 +180,17 @@ class Sessions(Protocol):
 
 
 class Keys(Protocol):
-    """Signing keys, sealed, and the check value of the master key that seals them."""
+    """Signing keys, sealed, and the check value of the one master key that seals them all."""
 
     async def load(self) -> list[KeyRecord]:
         """All records, oldest first."""
 
-    async def add(self, record: KeyRecord) -> bool:
-        """Publish a key. Of any number of callers with one generation exactly one gets True."""
+    async def add(self, record: KeyRecord, check: str) -> bool:
+        """Publish a key that was sealed with the master key of this check value.
+
+        Of any number of callers with one generation exactly one gets True. False, and no change, also when `check` is not
+        the stored check value: then the keys were sealed anew meanwhile, and this one would be left behind.
+        """
 
     async def retire(self, generation: int, now: datetime) -> bool:
         """Stop a key at once, on every worker that follows the feed."""
@@ -196,6 +200,14 @@ class Keys(Protocol):
 
     async def recognise(self, check: str) -> str:
         """Keep `check` if the database has no check value yet; the one that it has. Of any number of callers all get one."""
+
+    async def reseal(self, seen: Sequence[KeyRecord], sealed: Mapping[int, bytes], check: str, now: datetime) -> bool:
+        """Replace the sealed bytes of these generations, and the check value, in one step.
+
+        False, and no change, when the stored keys are not exactly those that were `seen` any more (one was added, removed
+        or sealed anew): read again. Of any number of callers with different bytes exactly one gets True. A key that is
+        added at the same time is either seen here or refused there, so none is left sealed with another master key.
+        """
 
 
 class Revocations(Protocol):

@@ -170,8 +170,24 @@ def test_another_algorithm_asks_for_a_successor_that_is_published_ahead_too() ->
 
 
 def test_a_successor_never_signs_before_the_key_that_it_follows() -> None:
-    pending = forge.record(1, signs_from=NOW + DAY)
-    assert keys.successor_due([pending], "Ed25519", ROTATION, NOW) == NOW + DAY
+    assert keys.publish_time(forge.record(1, signs_from=NOW + DAY), NOW) == NOW + DAY
+    assert keys.publish_time(forge.record(1, signs_from=NOW - DAY), NOW) == NOW + PUBLISH_AHEAD
+
+
+def test_a_worker_that_has_seen_its_own_algorithm_as_the_newest_gives_way_to_another() -> None:
+    """Two workers that are set up differently would otherwise replace each other's key at every upkeep."""
+    newest = forge.record(2, "Ed25519", signs_from=NOW)
+    assert keys.successor_due([newest], "ES256", ROTATION, NOW, settled=True) is None
+    assert keys.successor_due([newest], "ES256", ROTATION, NOW) == NOW + PUBLISH_AHEAD
+    due = NOW + ROTATION - PUBLISH_AHEAD
+    assert keys.successor_due([newest], "ES256", ROTATION, due, settled=True) == NOW + ROTATION
+
+
+def test_a_key_of_another_algorithm_is_not_replaced_before_it_has_signed() -> None:
+    """Workers of two settings that start at one moment would otherwise make a key each."""
+    waiting = forge.record(2, "Ed25519", signs_from=NOW + PUBLISH_AHEAD)
+    assert keys.successor_due([waiting], "ES256", ROTATION, NOW) is None
+    assert keys.successor_due([waiting], "ES256", ROTATION, NOW + PUBLISH_AHEAD) == NOW + 2 * PUBLISH_AHEAD
 
 
 def test_a_key_that_replaces_a_retired_one_beside_an_older_one_is_published_ahead() -> None:
@@ -194,6 +210,49 @@ def test_rotation_fails_no_valid_token(steps: list[int]) -> None:
         assert signer.signs_from <= now
         assert (now + MAX_ACCESS_TTL).timestamp() < keys.verifies_until(signer, records)
         now += timedelta(seconds=step)
+
+
+# What an operator sees, and asks for
+
+
+def test_each_state_of_a_key_s_life() -> None:
+    records = [
+        forge.record(1, signs_from=NOW - 3 * DAY),
+        forge.record(2, signs_from=NOW - DAY),
+        forge.record(3, signs_from=NOW - 2 * DAY, retired_at=NOW - DAY),
+        forge.record(4, signs_from=NOW),
+        forge.record(5, signs_from=NOW + DAY),
+    ]
+    states = [keys.state(record, records, NOW).value for record in records]
+    assert states == ["expired", "verifying", "retired", "signing", "published"]
+    ends = [keys.end(record, records) for record in records]
+    assert ends == [NOW - DAY + OVERLAP, NOW + OVERLAP, NOW - DAY, NOW + DAY + OVERLAP, None]
+
+
+def test_a_key_that_an_emergency_has_overtaken_never_signs() -> None:
+    overtaken = forge.record(1, signs_from=NOW + PUBLISH_AHEAD, created_at=NOW)
+    assert keys.state(overtaken, [overtaken, forge.record(2, signs_from=NOW)], NOW) is keys.State.VERIFYING
+
+
+def test_a_key_that_waits_answers_everybody_who_asks_for_one() -> None:
+    first, waiting = forge.record(1, signs_from=NOW - DAY), forge.record(2, signs_from=NOW + SECOND)
+    assert keys.already_made([first, waiting], "ES256", NOW, at_once=False) is waiting
+    assert keys.already_made([first, waiting], "ES256", NOW + SECOND, at_once=False) is None
+    assert keys.already_made([first, waiting], "Ed25519", NOW, at_once=False) is None
+    assert (
+        keys.already_made([forge.record(2, signs_from=NOW + DAY, retired_at=NOW)], "ES256", NOW, at_once=False) is None
+    )
+    assert keys.already_made([], "ES256", NOW, at_once=False) is None
+
+
+def test_a_key_that_signs_since_it_was_made_answers_an_emergency_for_a_minute() -> None:
+    at_once = forge.record(1, signs_from=NOW)
+    assert keys.already_made([at_once], "ES256", NOW, at_once=True) is at_once
+    assert keys.already_made([at_once], "ES256", NOW - 30 * SECOND, at_once=True) is at_once, "a clock that is behind"
+    assert keys.already_made([at_once], "ES256", NOW + keys.JUST_NOW, at_once=True) is None
+    ahead = forge.record(1, signs_from=NOW, created_at=NOW - SECOND)
+    assert keys.already_made([ahead], "ES256", NOW, at_once=True) is None
+    assert keys.already_made([at_once], "Ed25519", NOW, at_once=True) is None
 
 
 # What is published: KY-06

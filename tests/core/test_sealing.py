@@ -43,6 +43,12 @@ def test_the_first_master_key_seals_and_all_open() -> None:
     stays_shut(old, masters=())
 
 
+def test_it_is_known_which_master_key_opens() -> None:
+    old = sealing.seal(b"secret", PLACE, [OLD], NONCE)
+    assert sealing.opened(SEALED, PLACE, [MASTER, OLD]) == (0, b"secret")
+    assert sealing.opened(old, PLACE, [MASTER, OLD]) == (1, b"secret")
+
+
 @pytest.mark.parametrize(
     "place", ["", "watchword_keys.sealed.2", "watchword_keys.sealed.1 ", "watchword_keys.sealed.11"]
 )

@@ -165,6 +165,7 @@ class TestRotation:
     ) -> None:
         old = issue(await worker(signing_alg="ES256"))
         kit = await worker(signing_alg="Ed25519")
+        assert await kit.keyring.rotate(clock.now())
         assert [record.alg for record in kit.keyring.ring.records] == ["ES256", "Ed25519"]
         assert jwt.get_unverified_header(issue(kit))["alg"] == "ES256"
         clock.tick(599)

@@ -67,7 +67,9 @@ async def test_a_published_key_is_told(stores: SimpleNamespace) -> None:
     stores.following.watch(changes.append)
     await stores.following.start()
     changes.clear()
-    await stores.keys.add(KeyRecord(1, "kid", "ES256", b"sealed", NOW, NOW))
+    assert await stores.keys.add(
+        KeyRecord(1, "kid", "ES256", b"sealed", NOW, NOW), await stores.keys.recognise("check")
+    )
     await becomes_true(lambda: changes == [KeysChanged()])
 
 

@@ -1,11 +1,12 @@
 """Facts after the commit. An event holds nothing that could be used to get in."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to a user; `user_id` is None where nobody was found."""
+    """Something happened to a user; `user_id` is None where nobody was found, and where it concerns no one user."""
 
     user_id: str | None
 
@@ -82,3 +83,26 @@ class UserEnabled(Event):
 @dataclass(frozen=True, slots=True)
 class UserDeleted(Event):
     """The account was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPublished(Event):
+    """A signing key was made: by rotation, by an operator, or in the place of one that was retired."""
+
+    kid: str
+    alg: str
+    signs_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRetired(Event):
+    """A signing key was stopped by an operator: no token that it signed verifies any more."""
+
+    kid: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeysResealed(Event):
+    """The signing keys were sealed with the first master key, and the database knows itself by that one."""
+
+    keys: int

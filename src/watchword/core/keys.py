@@ -7,7 +7,8 @@ that it signed has expired. A retired key does neither from `retired_at` on.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from watchword.core.errors import Unavailable
@@ -15,6 +16,28 @@ from watchword.core.jose import KeySet, SigningKey
 from watchword.core.policy import JWKS_MAX_AGE, LEEWAY, MAX_ACCESS_TTL
 
 PUBLISH_AHEAD = 2 * JWKS_MAX_AGE
+JUST_NOW = LEEWAY
+"""How long a key that was made to sign at once answers everybody else who asks for one at the same moment."""
+
+
+class State(Enum):
+    """Where a key is in its life."""
+
+    PUBLISHED = "published"
+    """In the published set; it signs later."""
+
+    SIGNING = "signing"
+    VERIFYING = "verifying"
+    """It signs no more, and tokens that it signed may still live."""
+
+    EXPIRED = "expired"
+    """The last token that it signed has expired; the next upkeep forgets it."""
+
+    RETIRED = "retired"
+    """Stopped by an operator: it verifies nothing."""
+
+    LEFT_OUT = "left_out"
+    """No master key opens it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +117,67 @@ def verifies_until(record: KeyRecord, records: Sequence[KeyRecord]) -> float:
     return (min(other.signs_from for other in successors) + MAX_ACCESS_TTL + LEEWAY).timestamp()
 
 
-def successor_due(records: Sequence[KeyRecord], alg: str, rotation: timedelta, now: datetime) -> datetime | None:
+def successor_due(
+    records: Sequence[KeyRecord], alg: str, rotation: timedelta, now: datetime, *, settled: bool = False
+) -> datetime | None:
     """When a key made now should start to sign, or None while none is needed.
 
     The first key signs at once; every later one is published ahead of its time, so that nobody meets an unknown key.
+
+    A key of another algorithm is replaced as soon as it signs, but not by a `settled` worker: one that has seen a key of
+    its own algorithm as the newest. Its setting is the older one, so it gives way; if both replaced the other's key, there
+    would be a new key with every upkeep.
     """
-    able = [record for record in records if record.retired_at is None]
-    if not able:
+    newest = newest_able(records)
+    if newest is None:
         return now
-    newest = max(able, key=_generation)
-    if newest.alg != alg or now >= newest.signs_from + rotation - PUBLISH_AHEAD:
-        return max(now + PUBLISH_AHEAD, newest.signs_from)
+    changed = newest.alg != alg and not settled and now >= newest.signs_from
+    if changed or now >= newest.signs_from + rotation - PUBLISH_AHEAD:
+        return publish_time(newest, now)
     return None
+
+
+def publish_time(newest: KeyRecord, now: datetime) -> datetime:
+    """When a key that is published now may sign: no cached key set lacks it then, and it does not overtake `newest`."""
+    return max(now + PUBLISH_AHEAD, newest.signs_from)
+
+
+def newest_able(records: Sequence[KeyRecord]) -> KeyRecord | None:
+    """The newest key that was not retired."""
+    return max((record for record in records if record.retired_at is None), key=_generation, default=None)
+
+
+def already_made(records: Sequence[KeyRecord], alg: str, now: datetime, *, at_once: bool) -> KeyRecord | None:
+    """The key that somebody else made for the same wish: it waits for its time to sign, or (`at_once`) signs since it was
+    made, within the last minute."""
+    newest = newest_able(records)
+    if newest is None or newest.alg != alg:
+        return None
+    if at_once:
+        answers = newest.signs_from <= newest.created_at and now < newest.created_at + JUST_NOW
+    else:
+        answers = now < newest.signs_from
+    return newest if answers else None
+
+
+def state(record: KeyRecord, records: Sequence[KeyRecord], now: datetime) -> State:
+    """Where this one of the `records` is in its life."""
+    if record.retired_at is not None:
+        return State.RETIRED
+    signer = signing(records, now)
+    if record.generation > signer.generation:
+        return State.PUBLISHED
+    if record.generation == signer.generation:
+        return State.SIGNING
+    return State.VERIFYING if now.timestamp() < verifies_until(record, records) else State.EXPIRED
+
+
+def end(record: KeyRecord, records: Sequence[KeyRecord]) -> datetime | None:
+    """When the key verifies no more: `verifies_until` for people. None while that is not decided."""
+    if record.retired_at is not None:
+        return record.retired_at
+    deadline = verifies_until(record, records)
+    return None if deadline == math.inf else datetime.fromtimestamp(deadline, UTC)
 
 
 def _generation(record: KeyRecord) -> int:

@@ -1,7 +1,7 @@
 """Secrets at rest: AES-256-GCM under keys derived from the master keys (HKDF, one per purpose). RFC 5869, RFC 5116.
 
-Master keys are a list: the first seals, all open. The associated data is the place (table, column, row), so a sealed
-value that is copied to another row does not open.
+Master keys are a list: all open; what is sealed anew is sealed with one of them. The associated data is the place (table,
+column, row), so a sealed value that is copied to another row does not open.
 """
 
 import hashlib
@@ -31,11 +31,16 @@ def seal(plain: bytes, place: str, masters: Sequence[bytes], nonce: bytes) -> by
 
 def unseal(sealed: bytes, place: str, masters: Sequence[bytes]) -> bytes:
     """What was sealed for `place`. Raises ConfigError when no master key opens it."""
+    return opened(sealed, place, masters)[1]
+
+
+def opened(sealed: bytes, place: str, masters: Sequence[bytes]) -> tuple[int, bytes]:
+    """Which of the master keys opens it (0 is the first), and what was sealed for `place`. Raises ConfigError for none."""
     nonce, box = sealed[1 : 1 + NONCE], sealed[1 + NONCE :]
     if sealed[:1] == VERSION and len(nonce) == NONCE:
-        for master in masters:
+        for position, master in enumerate(masters):
             try:
-                return AESGCM(derive(master, "sealing")).decrypt(nonce, box, place.encode())
+                return position, AESGCM(derive(master, "sealing")).decrypt(nonce, box, place.encode())
             except InvalidTag:
                 continue
     raise ConfigError(

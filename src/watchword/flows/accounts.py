@@ -18,6 +18,8 @@ from watchword.flows import password as passwords
 from watchword.flows.kit import Kit
 from watchword.ports import Added, Ending, NewUser
 
+CURE = "See who there is: watchword users list"
+
 
 async def add(kit: Kit, email: str, password: str, username: str | None, scopes: frozenset[str]) -> Account:
     """Make an account. Raises InvalidInput (also when address or username is taken) and WeakPassword."""
@@ -42,7 +44,7 @@ async def find(kit: Kit, whom: str) -> Account:
     by_id = await kit.users.get(whom) if whom.isprintable() else None  # no database takes the rest
     found = by_id or await kit.users.find(whom)
     if found is None:
-        raise NotFound("no such user", detail="There is no user with this address, username or id.")
+        raise NotFound("no such user", detail=f"There is no user with this address, username or id. {CURE}")
     return found.user
 
 

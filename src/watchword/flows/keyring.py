@@ -1,17 +1,30 @@
-"""This worker's signing keys: made once for the whole deployment, loaded, rotated without a leader."""
+"""This worker's signing keys: made once for the whole deployment, loaded, rotated without a leader.
+
+All keys in a database are sealed with one master key, the one whose check value it keeps. A new first master key seals
+nothing until `reseal` has moved the database to it, so workers that are still to be given it can open every key meanwhile,
+and take every refresh token.
+"""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from watchword.core import jose, keys, opaque, sealing
 from watchword.core.clock import Clock, Entropy
 from watchword.core.errors import ConfigError
+from watchword.core.events import Event, KeyPublished
 from watchword.core.keys import KeyRecord, KeyRing
 from watchword.core.policy import Policy
 from watchword.ports import Change, Keys, KeysChanged
 
 logger = logging.getLogger("watchword.keys")
+
+LOCKED_OUT = (
+    "WATCHWORD_MASTER_KEYS: the signing keys were sealed anew with a master key that is not in the list here. "
+    "Put that one first."
+)
+DISAGREEMENT = "is this worker's. Give every worker the same; then `watchword keys rotate` makes such a key now."
 
 COOL_DOWN = 5.0
 """Seconds between two looks into the store that nobody asked for by the feed."""
@@ -23,7 +36,11 @@ class Keyring:
     def __init__(self, store: Keys, masters: Sequence[bytes], policy: Policy, clock: Clock, entropy: Entropy) -> None:
         self._store = store
         self._masters = tuple(masters)
+        self._checks = [sealing.check_value(master) for master in masters]
         self._refresh_keys = tuple(sealing.derive(master, "refresh") for master in masters)
+        self._own = 0
+        self._settled = False
+        self._looked_into: dict[str, bytes] = {}
         self._policy = policy
         self._clock = clock
         self._entropy = entropy
@@ -32,27 +49,94 @@ class Keyring:
         self.ring: KeyRing = keys.ring((), {}, self._refresh_keys)
         self._told = 0
         self._heeded = 0
+        self.announce: Callable[[Event], None] = lambda event: logger.info("%r", event)
+        """Where a published key is told; the kit's own `announce` once there is a kit."""
 
-    async def start(self) -> None:
-        """Recognise the master key, make the first key if there is none, load. Raises ConfigError for a foreign one."""
-        checks = [sealing.check_value(master) for master in self._masters]
-        if await self._store.recognise(checks[0]) not in checks:
+    async def start(self, *, strict: bool = True) -> None:
+        """Recognise the master key, load, make the first key if there is none.
+
+        Raises ConfigError for a foreign master key, and (`strict`) for a key that none opens, unless it was retired.
+        """
+        found = await self._store.recognise(self._checks[0])
+        if found not in self._checks:
             raise ConfigError(
                 "WATCHWORD_MASTER_KEYS: this database belongs to another master key. Give the key that it was made "
-                "with (it may stand behind a new one), or point WATCHWORD_DATABASE_URL to another database."
+                "with, or that it was resealed with (it may stand behind a new one), or point WATCHWORD_DATABASE_URL "
+                "to another database."
             )
-        await self._load(strict=True)
-        await self.rotate(self._clock.now())
+        self._own = self._checks.index(found)
+        if not any(record.retired_at is None for record in await self._load(strict=strict)):
+            await self.rotate(self._clock.now())
 
     async def rotate(self, now: datetime) -> bool:
         """Publish a successor if one is due; whether this worker made it. Of N workers exactly one does."""
         records = await self._load()
-        signs_from = keys.successor_due(records, self._policy.signing_alg, self._policy.key_rotation, now)
+        alg = self._policy.signing_alg
+        signs_from = keys.successor_due(records, alg, self._policy.key_rotation, now, settled=self._settled)
         if signs_from is None:
+            newest = keys.newest_able(records)
+            if newest is not None and newest.alg != alg:
+                logger.warning(
+                    "the newest signing key is %s; WATCHWORD_SIGNING_ALG=%s %s", newest.alg, alg, DISAGREEMENT
+                )
             return False
-        made = await self._store.add(self._make(len(records) and records[-1].generation, signs_from, now))
+        try:
+            return await self.publish(records, signs_from, now) is not None
+        except ConfigError as error:
+            logger.error("no signing key was made: %s", error)
+            return False
+
+    async def publish(self, records: Sequence[KeyRecord], signs_from: datetime, now: datetime) -> KeyRecord | None:
+        """Make the key that follows these records; None when another worker was first, or they were sealed anew.
+
+        Raises ConfigError while the database is sealed with a master key that is not in this worker's list.
+        """
+        own = await self.own_master()
+        if own is None:
+            raise ConfigError(LOCKED_OUT)
+        made = self._make(len(records) and records[-1].generation, signs_from, now, self._masters[own])
+        added = await self._store.add(made, self._checks[own])
+        if added:
+            self.announce(KeyPublished(None, made.kid, made.alg, signs_from))
         await self._load()
-        return made
+        return made if added else None
+
+    async def records(self) -> Sequence[KeyRecord]:
+        """All keys that are stored now, oldest first, those that no master key opens included."""
+        return await self._load()
+
+    @property
+    def masters(self) -> int:
+        """How many master keys this worker was given."""
+        return len(self._masters)
+
+    def opener(self, record: KeyRecord) -> int | None:
+        """Which master key opens this record (0 is the first); None when none does."""
+        try:
+            return sealing.opened(record.sealed, record.place, self._masters)[0]
+        except ConfigError:
+            return None
+
+    async def own_master(self) -> int | None:
+        """Which master key the database is known by; None for one that is not in the list any more."""
+        found = await self._store.recognise(self._checks[0])
+        return self._checks.index(found) if found in self._checks else None
+
+    async def reseal(self, now: datetime) -> int | None:
+        """Seal every key with the first master key, and let the database be known by it; how many were sealed with another.
+
+        None when there was nothing to do. Whoever is overtaken (by a new key, or by another reseal) begins again, so none
+        is left behind. A retired key that nothing opens stays as it is. Raises ConfigError for a live one.
+        """
+        while True:
+            records = await self._load()
+            behind = [record for record in records if self.opener(record) != 0]
+            sealed = {record.generation: self._sealed_anew(record) for record in behind if self._lives(record)}
+            if not sealed and await self.own_master() == 0:
+                return None
+            if await self._store.reseal(records, sealed, self._checks[0], now):
+                await self._load()
+                return len(sealed)
 
     def alive(self, kid: str, timestamp: float) -> bool:
         """Whether this key still verifies at `timestamp` (seconds since the epoch)."""
@@ -94,14 +178,15 @@ class Keyring:
         await self.reload()
         return True
 
-    async def prune(self, now: datetime) -> None:
-        """Forget keys that verify nothing any more. The newest stays, so a generation is never given twice."""
+    async def prune(self, now: datetime) -> int:
+        """Forget keys that verify nothing any more; how many. The newest stays, so a generation is never given twice."""
         dead = [
             record.generation for record in self.ring.records[:-1] if not self.ring.alive(record.kid, now.timestamp())
         ]
         if dead:
             await self._store.remove(dead)
             await self.reload()
+        return len(dead)
 
     async def _load(self, *, strict: bool = False) -> Sequence[KeyRecord]:
         """The records, taken in; an answer that a later question has overtaken must not bring a retired key back."""
@@ -113,30 +198,57 @@ class Keyring:
             self._taken = asked
         return records
 
-    def _make(self, last_generation: int, signs_from: datetime, now: datetime) -> KeyRecord:
+    def _make(self, last_generation: int, signs_from: datetime, now: datetime, master: bytes) -> KeyRecord:
         generation = last_generation + 1
         key = jose.generate(self._policy.signing_alg, opaque.identifier(self._entropy(16)), self._entropy(32))
         record = KeyRecord(generation, key.kid, key.alg, b"", created_at=now, signs_from=signs_from)
-        sealed = sealing.seal(key.private_bytes(), record.place, self._masters, self._entropy(sealing.NONCE))
-        return KeyRecord(generation, key.kid, key.alg, sealed, created_at=now, signs_from=signs_from)
+        sealed = sealing.seal(key.private_bytes(), record.place, [master], self._entropy(sealing.NONCE))
+        return replace(record, sealed=sealed)
+
+    def _sealed_anew(self, record: KeyRecord) -> bytes:
+        raw = sealing.unseal(record.sealed, record.place, self._masters)
+        return sealing.seal(raw, record.place, self._masters, self._entropy(sealing.NONCE))
+
+    def _lives(self, record: KeyRecord) -> bool:
+        return record.retired_at is None or self.opener(record) is not None
 
     def _take(self, records: Sequence[KeyRecord], *, strict: bool) -> None:
-        """Unseal what is new; what is known already stays as it is.
+        """Unseal what is new; what is known already stays as it is, also when it was sealed anew.
 
-        A key that does not open is refused at the start (`strict`). Later it is another worker's, sealed with a master key
-        that this one is still to be given: the rest is taken without it.
+        A key that does not open is refused at the start (`strict`), unless it was retired. Later it is left out, and the
+        rest is taken without it: the database was resealed with a master key that this worker is still to be given. That
+        is said once, and not at every look.
         """
         private = dict(self.ring.private)
+        resealed = False
         for record in records:
-            if record.kid in private:
+            if self._looked_into.get(record.kid) == record.sealed:
                 continue
             try:
-                raw = sealing.unseal(record.sealed, record.place, self._masters)
+                self._own, raw = sealing.opened(record.sealed, record.place, self._masters)
             except ConfigError as error:
+                if record.retired_at is not None:
+                    continue
                 if strict:
-                    raise
-                logger.error("a signing key is left out: %s", error)
+                    cure = f"If it is lost, give up this signing key: watchword keys retire {record.generation}"
+                    raise ConfigError(f"{error} {cure}") from None
+                if record.kid in private:
+                    resealed = True
+                else:
+                    logger.error("a signing key is left out: %s", error)
             else:
-                private[record.kid] = jose.load(record.alg, record.kid, raw)
+                private[record.kid] = private.get(record.kid) or jose.load(record.alg, record.kid, raw)
+        if resealed:
+            logger.error(
+                "%s Until then this worker goes on with what it has opened, and can't be restarted.", LOCKED_OUT
+            )
+        self._looked_into = {record.kid: record.sealed for record in records}
+        newest = keys.newest_able(records)
+        self._settled = self._settled or (newest is not None and newest.alg == self._policy.signing_alg)
         opened = [record for record in records if record.kid in private]
-        self.ring = keys.ring(opened, {record.kid: private[record.kid] for record in opened}, self._refresh_keys)
+        self.ring = keys.ring(opened, {record.kid: private[record.kid] for record in opened}, self._minting_first())
+
+    def _minting_first(self) -> tuple[bytes, ...]:
+        """The keys of refresh tokens, first that of the master key which every worker has: the database's own."""
+        first = self._refresh_keys[self._own]
+        return (first, *(key for key in self._refresh_keys if key != first))

@@ -13,11 +13,12 @@ BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What one round of upkeep did."""
+    """What one round of upkeep did: how many rows were forgotten, and whether this worker published a signing key."""
 
     sessions: int
     revocations: int
     rotated: bool
+    keys: int = 0
 
 
 async def run(kit: Kit) -> Done:
@@ -28,8 +29,8 @@ async def run(kit: Kit) -> Done:
         sessions += removed
     revocations = await kit.revocations.prune(now)
     rotated = await kit.keyring.rotate(now)
-    await kit.keyring.prune(now)
-    return Done(sessions, revocations, rotated)
+    keys = await kit.keyring.prune(now)
+    return Done(sessions, revocations, rotated, keys)
 
 
 async def attempt(kit: Kit) -> None:

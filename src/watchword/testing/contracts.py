@@ -48,6 +48,7 @@ ABSOLUTE = timedelta(days=90)
 ACCESS = timedelta(minutes=10)
 SECOND = timedelta(seconds=1)
 RACERS = 64
+CHECK = "check"
 
 
 class Stores(Protocol):
@@ -121,6 +122,19 @@ async def turn(stores: Stores, session: Session, generation: int, after: float =
     presented = Presented(session.id, generation, r)
     now = NOW + timedelta(seconds=after)
     return await stores.sessions.turn(presented, now, grace=GRACE, idle=IDLE, access_ttl=ACCESS)
+
+
+def a_key(generation: int, **changes: Any) -> KeyRecord:
+    """A signing key that is about to be published."""
+    return replace(KeyRecord(generation, f"kid-{generation}", "ES256", b"sealed", NOW, NOW), **changes)
+
+
+async def published(stores: Stores, *generations: int) -> list[KeyRecord]:
+    """Keys that were published, in a database that is known by CHECK."""
+    await stores.keys.recognise(CHECK)
+    for generation in generations:
+        assert await stores.keys.add(a_key(generation), CHECK)
+    return await stores.keys.load()
 
 
 class UsersContract:
@@ -485,28 +499,84 @@ class KeysContract:
     """`ports.Keys`."""
 
     async def test_exactly_one_of_many_makers_publishes_a_generation(self, stores: Stores) -> None:
-        drafts = [KeyRecord(1, f"kid-{n}", "ES256", b"sealed", NOW, NOW) for n in range(RACERS)]
-        answers = await asyncio.gather(*(stores.keys.add(draft) for draft in drafts))
+        await stores.keys.recognise(CHECK)
+        drafts = [a_key(1, kid=f"kid-{n}") for n in range(RACERS)]
+        answers = await asyncio.gather(*(stores.keys.add(draft, CHECK) for draft in drafts))
         assert answers.count(True) == 1
         assert await stores.keys.load() == [drafts[answers.index(True)]]
 
     async def test_keys_are_loaded_oldest_first(self, stores: Stores) -> None:
-        for generation in (2, 1, 3):
-            assert await stores.keys.add(KeyRecord(generation, f"kid-{generation}", "ES256", b"s", NOW, NOW))
+        await published(stores, 2, 1, 3)
         assert [record.generation for record in await stores.keys.load()] == [1, 2, 3]
         await stores.keys.remove([1, 2])
         assert [record.generation for record in await stores.keys.load()] == [3]
 
     async def test_a_key_is_retired_once(self, stores: Stores) -> None:
-        await stores.keys.add(KeyRecord(1, "kid", "ES256", b"s", NOW, NOW))
+        await published(stores, 1)
         assert await stores.keys.retire(1, NOW + SECOND)
         assert not await stores.keys.retire(1, NOW + 2 * SECOND)
+        assert not await stores.keys.retire(2, NOW)
         assert [record.retired_at for record in await stores.keys.load()] == [NOW + SECOND]
 
     async def test_the_first_master_key_is_recognised_by_everybody(self, stores: Stores) -> None:
         answers = await asyncio.gather(*(stores.keys.recognise(f"check-{n}") for n in range(RACERS)))
         assert len(set(answers)) == 1
         assert await stores.keys.recognise("another") == answers[0]
+
+    async def test_a_key_of_another_master_key_is_not_published(self, stores: Stores) -> None:
+        """It would be the one that nobody can open when that master key is given up."""
+        assert not await stores.keys.add(a_key(1), CHECK)
+        await published(stores, 1)
+        assert not await stores.keys.add(a_key(2), "another")
+        assert [record.generation for record in await stores.keys.load()] == [1]
+
+    async def test_resealing_changes_what_is_sealed_and_the_check_value_and_nothing_else(self, stores: Stores) -> None:
+        seen = await published(stores, 1, 2)
+        await stores.keys.retire(1, NOW)
+        assert await stores.keys.reseal(seen, {1: b"new-1", 2: b"new-2"}, "new", NOW)
+        assert await stores.keys.load() == [
+            replace(seen[0], sealed=b"new-1", retired_at=NOW),
+            replace(seen[1], sealed=b"new-2"),
+        ]
+        assert await stores.keys.recognise(CHECK) == "new"
+        assert not await stores.keys.add(a_key(3), CHECK)
+        assert await stores.keys.add(a_key(3), "new")
+
+    async def test_resealing_what_is_not_there_as_it_was_seen_changes_nothing(self, stores: Stores) -> None:
+        (first,) = await published(stores, 1)
+        odd = [[], [replace(first, sealed=b"other")], [first, a_key(2)], [a_key(2)]]
+        for seen in odd:
+            assert not await stores.keys.reseal(seen, {1: b"new"}, "new", NOW)
+        assert await stores.keys.load() == [first]
+        assert await stores.keys.recognise("new") == CHECK
+
+    async def test_exactly_one_of_many_reseals(self, stores: Stores) -> None:
+        seen = await published(stores, 1, 2)
+        answers = await asyncio.gather(
+            *(stores.keys.reseal(seen, {1: b"a%d" % n, 2: b"b%d" % n}, f"check-{n}", NOW) for n in range(RACERS))
+        )
+        assert answers.count(True) == 1
+        winner = answers.index(True)
+        assert [record.sealed for record in await stores.keys.load()] == [b"a%d" % winner, b"b%d" % winner]
+        assert await stores.keys.recognise("late") == f"check-{winner}"
+
+    async def test_a_key_that_is_published_beside_a_reseal_is_seen_by_it_or_refused(self, stores: Stores) -> None:
+        """Otherwise it stays sealed with the old master key, and no worker starts when that one is given up."""
+        check = CHECK
+        await published(stores, 1)
+        for generation in range(2, 22):
+            seen = await stores.keys.load()
+            sealed = {record.generation: b"new-%d" % generation for record in seen}
+            following = f"check-{generation}"
+            resealed, added = await asyncio.gather(
+                stores.keys.reseal(seen, sealed, following, NOW),
+                stores.keys.add(a_key(generation, sealed=check.encode()), check),
+            )
+            assert resealed != added
+            check = following if resealed else check
+            assert await stores.keys.recognise("late") == check
+            if not added:
+                assert await stores.keys.add(a_key(generation, sealed=check.encode()), check)
 
 
 class RevocationsContract:
@@ -551,7 +621,7 @@ class RevocationsContract:
         assert await stores.revocations.ask(opaque.identifier((2).to_bytes(16)), 0)
 
     async def test_published_and_retired_keys_are_told_by_the_feed(self, stores: Stores) -> None:
-        await stores.keys.add(KeyRecord(1, "kid", "ES256", b"s", NOW, NOW))
+        await published(stores, 1)
         changes: list[Change] = []
         stores.revocations.watch(changes.append)
         await stores.revocations.start()

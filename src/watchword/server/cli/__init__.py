@@ -9,7 +9,9 @@ import typer
 
 from watchword.core.errors import AuthError, ConfigError
 from watchword.server.cli.doctor import doctor
+from watchword.server.cli.housekeeping import upkeep
 from watchword.server.cli.importing import import_users
+from watchword.server.cli.keys import keys
 from watchword.server.cli.terminal import settings, text, with_auth
 from watchword.server.cli.users import users
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Watchword: authentication for FastAPI.", no_args_is_help=True, pretty_exceptions_enable=False)
 users.command("import")(import_users)
 app.add_typer(users, name="users")
+app.add_typer(keys, name="keys")
+app.command()(upkeep)
 app.command()(doctor)
 
 

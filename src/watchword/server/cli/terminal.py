@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from watchword.core.errors import AuthError, ConfigError, InvalidInput
+from watchword.core.errors import AuthError, ConfigError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from watchword.auth import Auth
@@ -104,6 +104,8 @@ def text(error: Exception) -> str:
     """What a refusal says to the person at the keyboard."""
     if isinstance(error, InvalidInput) and error.fields:
         return " ".join(f"{name}: {text}" for name, text in error.fields.items())
+    if isinstance(error, NotFound):
+        return error.detail
     if isinstance(error, AuthError):
         return error.detail if error.because == error.detail else f"{error.detail} ({error.because})"
     return str(error)

@@ -1,6 +1,6 @@
 """`ports.Keys` on SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
@@ -14,6 +14,7 @@ from watchword.stores.sql.tables import facts, feed, keys
 
 CHECK = "master_key_check"
 COLUMNS = [column.name for column in keys.columns]
+_CHECK = select(facts.c.value).where(facts.c.name == CHECK)
 
 
 class SqlKeys:
@@ -31,11 +32,13 @@ class SqlKeys:
             return [KeyRecord(**row._asdict()) for row in rows]
 
     @verb
-    async def add(self, record: KeyRecord) -> bool:
-        """See `ports.Keys.add`."""
+    async def add(self, record: KeyRecord, check: str) -> bool:
+        """See `ports.Keys.add`. The lock on the check value makes `reseal` wait for this key, or this key for `reseal`."""
         row = {name: getattr(record, name) for name in COLUMNS}
         statement = self._dialect.insert(keys).values(row).on_conflict_do_nothing().returning(keys.c.generation)
         async with self._db.write() as connection:
+            if (await connection.execute(_CHECK.with_for_update(read=True))).scalar() != check:
+                return False
             added = (await connection.execute(statement)).first() is not None
             if added:
                 await _announce(connection, record.created_at)
@@ -68,7 +71,22 @@ class SqlKeys:
         statement = self._dialect.insert(facts).values(name=CHECK, value=check).on_conflict_do_nothing()
         async with self._db.write() as connection:
             await connection.execute(statement)
-            return str((await connection.execute(select(facts.c.value).where(facts.c.name == CHECK))).scalar_one())
+            return str((await connection.execute(_CHECK)).scalar_one())
+
+    @verb
+    async def reseal(self, seen: Sequence[KeyRecord], sealed: Mapping[int, bytes], check: str, now: datetime) -> bool:
+        """See `ports.Keys.reseal`. The check value is locked before the keys are read, so nothing can be added behind."""
+        statement = select(keys.c.generation, keys.c.sealed).with_for_update()
+        async with self._db.write() as connection:
+            await connection.execute(_CHECK.with_for_update())
+            stored = {(row.generation, row.sealed) for row in await connection.execute(statement)}
+            if stored != {(record.generation, record.sealed) for record in seen}:
+                return False
+            for generation, box in sealed.items():
+                await connection.execute(update(keys).where(keys.c.generation == generation).values(sealed=box))
+            await connection.execute(update(facts).where(facts.c.name == CHECK).values(value=check))
+            await _announce(connection, now)
+        return True
 
 
 async def _announce(connection: AsyncConnection, now: datetime) -> None:

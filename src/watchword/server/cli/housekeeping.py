@@ -1,0 +1,31 @@
+"""`watchword upkeep`: one round of housekeeping, for cron."""
+
+import json
+from dataclasses import asdict
+
+import typer
+
+from watchword.server.cli.terminal import Json, with_kit
+
+
+def upkeep(as_json: Json = False) -> None:
+    """One round of housekeeping now: forget what is dead, rotate the signing key if that is due.
+
+    A running server does this by itself every hour; run it from cron where none runs for long. Any number may run at once.
+
+    --json prints one object: sessions, revocations and keys (how many were removed), rotated (whether this round
+    published a signing key).
+    """
+    from watchword.flows import upkeep as housekeeping
+
+    done = with_kit(housekeeping.run)
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+        return
+    removed = (
+        f"{done.sessions} ended sessions",
+        f"{done.revocations} revocations that no token can meet any more",
+        f"{done.keys} signing keys that verify nothing",
+    )
+    typer.echo(f"Removed: {', '.join(removed)}.")
+    typer.echo("Published the next signing key." if done.rotated else "No signing key was due.")
