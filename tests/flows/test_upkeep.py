@@ -100,3 +100,14 @@ async def test_a_store_that_is_away_is_logged_and_left_for_the_next_time(
     with caplog.at_level(logging.INFO, "watchword.upkeep"):
         await upkeep.attempt(house)
     assert "Done(sessions=0" in caplog.text
+
+
+async def test_a_fault_of_any_other_kind_is_logged_and_does_not_end_the_upkeep(
+    house: Kit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: Any) -> int:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(house.sessions, "prune", broken)
+    await upkeep.attempt(house)
+    assert "upkeep failed and will be tried again" in caplog.text

@@ -110,11 +110,11 @@ async def retire(kit: Kit, generation: int) -> Retired:
     So there is no moment without a signing key; and a crash between the two leaves both, and the act to be done again.
     What has expired is forgotten first: with its successor gone, it would live again. Raises NotFound.
     """
-    now = kit.clock.now()
-    await kit.keyring.prune(now)
     record = (await find(kit, str(generation))).record
+    now = kit.clock.now()
     if record.retired_at is not None:
         return Retired(record, False, keys.signing(kit.keyring.ring.records, now))
+    await kit.keyring.prune(now)
     while not _others(kit, record):
         await kit.keyring.publish(await kit.keyring.records(), now, now)
     done = await kit.keys.retire(generation, now)

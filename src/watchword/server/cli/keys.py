@@ -114,8 +114,9 @@ def retire(
 
     found, done = _with_keys(act)
     if not done.done:
-        at = f" since {_instant(found.record.retired_at)}" if found.record.retired_at else ""
-        typer.echo(f"{_named(found.record)} is retired already{at}. Nothing was changed.")
+        at = found.record.retired_at
+        why = f"was retired at {_instant(at)} already" if at else "had expired, or was retired at this very moment"
+        typer.echo(f"{_named(found.record)} {why}: it verifies nothing. Nothing was changed.")
         return
     typer.echo(f"{_named(found.record)} is retired: what it signed is refused. {_named(done.signing)} signs now.")
     typer.echo(
@@ -214,7 +215,7 @@ def _named(record: "KeyRecord") -> str:
     return f"Key {record.kid} (generation {record.generation})"
 
 
-def _instant(at: datetime | None) -> str:
+def _instant(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 

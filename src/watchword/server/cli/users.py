@@ -1,7 +1,7 @@
 """`watchword users …`: accounts, as their operator sees them."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from watchword.flows.kit import Kit
 
 users = typer.Typer(help="Accounts. WHOM is an email address, a username or a user id.", no_args_is_help=True)
+
+PAGE = 500
+"""How many accounts are read, and shown in one table."""
 
 Whom = Annotated[str, typer.Argument(metavar="WHOM", help="email address, username or user id")]
 
@@ -34,27 +37,22 @@ def add(
 
 
 @users.command("list")
-def list_users(as_json: Json = False) -> None:
-    """All accounts, in the order of their addresses."""
-    found = with_kit(_all_users)
-    if as_json:
-        typer.echo(json.dumps([_described(user) for user in found], ensure_ascii=False, indent=2))
-        return
-    from rich.console import Console
-    from rich.table import Table
+def list_users(
+    as_json: Json = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="at most so many")] = None,
+    after: Annotated[str, typer.Option(metavar="EMAIL", help="those behind this address alone")] = "",
+) -> None:
+    """All accounts, in the order of their addresses. They are read and printed page by page.
 
-    table = Table("email", "username", "scopes", "state", "created", "id")
-    for user in found:
-        shown = _described(user)
-        table.add_row(
-            user.email,
-            user.username or "",
-            " ".join(shown["scopes"]),
-            "disabled" if user.disabled else "active",
-            f"{user.created_at:%Y-%m-%d %H:%M}",
-            user.id,
-        )
-    Console(markup=False).print(table if found else "There are no users yet. Make one with: watchword users add EMAIL")
+    --json prints one list of objects: id, email, username (or null), scopes (a list), disabled (true or false) and
+    created_at (ISO 8601, in UTC).
+    """
+    printed = with_kit(lambda kit: _print(_pages(kit, after, limit), _json_lines if as_json else _table))
+    if as_json:
+        typer.echo("]" if printed else "[]")
+    elif not printed:
+        behind = "There are no users behind this address." if after else "There are no users yet."
+        typer.echo(f"{behind} Make one with: watchword users add EMAIL")
 
 
 @users.command()
@@ -135,11 +133,50 @@ def _change_scopes(whom: str, words: list[str], *, taking: bool) -> None:
     typer.echo(with_kit(act))
 
 
-async def _all_users(kit: "Kit") -> "list[Account]":
-    found: list[Account] = []
-    while page := await kit.users.page(found[-1].email if found else "", 500):
-        found += page
-    return found
+async def _pages(kit: "Kit", after: str, limit: int | None) -> "AsyncIterator[Sequence[Account]]":
+    """Pages of at most PAGE accounts, `limit` in all."""
+    from watchword.core import emails
+
+    after = emails.fold(after)
+    while page := await kit.users.page(after, PAGE if limit is None else min(PAGE, limit)):
+        yield page
+        after = page[-1].email
+        if limit is not None:
+            limit -= len(page)
+            if limit == 0:
+                return
+
+
+async def _print(pages: "AsyncIterator[Sequence[Account]]", shown: "Callable[[Sequence[Account], int], None]") -> int:
+    """Show each page as it comes; how many users there were."""
+    printed = 0
+    async for page in pages:
+        shown(page, printed)
+        printed += len(page)
+    return printed
+
+
+def _json_lines(page: "Sequence[Account]", before: int) -> None:
+    """A user on each line, so that the whole list is one JSON array."""
+    for number, user in enumerate(page, before):
+        typer.echo(("," if number else "[\n") + json.dumps(_described(user), ensure_ascii=False))
+
+
+def _table(page: "Sequence[Account]", _before: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("email", "username", "scopes", "state", "created", "id")
+    for user in page:
+        table.add_row(
+            user.email,
+            user.username or "",
+            " ".join(sorted(user.scopes)),
+            "disabled" if user.disabled else "active",
+            f"{user.created_at:%Y-%m-%d %H:%M}",
+            user.id,
+        )
+    Console(markup=False).print(table)
 
 
 def _described(user: "Account") -> dict[str, Any]:
