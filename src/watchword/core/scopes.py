@@ -14,7 +14,8 @@ def parse(text: str) -> frozenset[str]:
     words = frozenset(text.split(" ")) - {""}
     if len(words) > MAX_SCOPES or not all(TOKEN.fullmatch(word) for word in words):
         raise InvalidRequest(
-            "a scope with characters outside RFC 6749 3.3, or too many", detail="The scope is malformed."
+            f'a scope is 1 to 64 visible ASCII characters without " and \\, and at most {MAX_SCOPES} go together',
+            detail="The scope is malformed.",
         )
     return words
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from watchword.core.errors import AuthError, ConfigError, InvalidInput, NotFound
+from watchword.core.errors import AuthError, ConfigError, InvalidInput, NotFound, Unavailable
+from watchword.server.cli import cures
 
 if TYPE_CHECKING:
     from watchword.auth import Auth
@@ -104,6 +105,8 @@ def text(error: Exception) -> str:
     """What a refusal says to the person at the keyboard."""
     if isinstance(error, InvalidInput) and error.fields:
         return " ".join(f"{name}: {text}" for name, text in error.fields.items())
+    if isinstance(error, Unavailable) and (told := cures.database(error)):
+        return told
     if isinstance(error, NotFound):
         return error.detail
     if isinstance(error, AuthError):

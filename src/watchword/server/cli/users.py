@@ -1,7 +1,7 @@
 """`watchword users …`: accounts, as their operator sees them."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,10 +27,13 @@ def add(
     scope: Annotated[list[str] | None, typer.Option(help="what the user may do; may be repeated")] = None,
 ) -> None:
     """Make an account. The password is asked for, or read from stdin."""
-    from watchword.core import scopes
+    from watchword.core import emails, scopes
     from watchword.flows import accounts
 
     granted = scopes.parse(" ".join(scope or []))
+    emails.accept_email(email)
+    if username is not None:
+        emails.accept_username(username)
     new = password()
     made = with_kit(lambda kit: accounts.add(kit, email, new, username, granted))
     typer.echo(f"{made.email} is user {made.id}.")

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
+import aiosqlite
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
@@ -227,7 +228,11 @@ def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
             max_overflow=5,
             pool_timeout=10,
             hide_parameters=True,
-            connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
+            connect_args={
+                "isolation_level": None,
+                "timeout": BUSY_TIMEOUT_MS / 1000,
+                "async_creator_fn": _open_sqlite,
+            },
         )
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'watchword[postgres]'") from error
@@ -235,6 +240,18 @@ def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     event.listen(engine.sync_engine, "checkout", functools.partial(_check_file, path))
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+async def _open_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+    """A connection. When it fails, its thread has a last word for the event loop: it must not come after the loop's end."""
+    connection = aiosqlite.connect(*arguments, **options)
+    thread = connection._thread
+    thread.daemon = True
+    try:
+        return await connection
+    except BaseException:
+        await asyncio.to_thread(thread.join)
+        raise
 
 
 def _prepare_sqlite(path: Path, connection: Any, record: Any) -> None:
