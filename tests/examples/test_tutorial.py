@@ -23,7 +23,7 @@ PASSWORD = "correct horse battery staple"
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}[^\n]*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 def environment() -> dict[str, str]:
