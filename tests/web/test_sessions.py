@@ -16,7 +16,8 @@ from watchword.web.device import name
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-REFUSED = {"error": "invalid_grant", "error_description": "The credentials are not valid."}
+PAGE = "https://watchword.readthedocs.io/en/latest/errors/invalid-grant"
+REFUSED = {"error": "invalid_grant", "error_description": "The credentials are not valid.", "error_uri": PAGE}
 
 
 def claims(token: str) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def claims(token: str) -> dict[str, Any]:
 def assert_oauth(answer: httpx2.Response, error: str, status: int = 400) -> None:
     """RFC 6749 5.2: these two names, JSON, and no copy in any cache."""
     assert answer.status_code == status, answer.text
-    assert answer.json().keys() == {"error", "error_description"}
+    assert answer.json().keys() == {"error", "error_description", "error_uri"}
     assert answer.json()["error"] == error
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"

@@ -29,7 +29,7 @@ from watchword.web.headers import HTTPS, protect
 logger = logging.getLogger("watchword.refusals")
 
 DOCS = "https://watchword.readthedocs.io/en/latest/errors/"
-"""Where each code has its page: the `type` of a problem. RFC 9457 3.1.1."""
+"""Where each code has its page: the `type` of a problem (RFC 9457 3.1.1), the `error_uri` of RFC 6749 5.2."""
 
 MAX_BODY = 64 * 1024
 """Bytes; the longest password in the longest spelling fits."""
@@ -73,7 +73,7 @@ def problem(error: AuthError) -> JSONResponse:
     """RFC 9457, with the RFC 6750 challenge where the status asks for one. Nothing that was sent is echoed."""
     log(error)
     body: dict[str, Any] = {
-        "type": DOCS + error.code.replace("_", "-"),
+        "type": page(error.code),
         "title": TITLES[error.status],
         "status": error.status,
         "detail": error.detail,
@@ -85,12 +85,16 @@ def problem(error: AuthError) -> JSONResponse:
 
 
 def oauth(error: AuthError) -> JSONResponse:
-    """RFC 6749 5.2."""
+    """RFC 6749 5.2. The `error_uri` is the page of our own code, also where the RFC's name for it is a wider one."""
     log(error)
     code = "temporarily_unavailable" if isinstance(error, Overloaded) else error.code
-    return JSONResponse(
-        {"error": code, "error_description": error.detail}, error.status, {**NO_STORE, **headers(error)}
-    )
+    body = {"error": code, "error_description": error.detail, "error_uri": page(error.code)}
+    return JSONResponse(body, error.status, {**NO_STORE, **headers(error)})
+
+
+def page(code: str) -> str:
+    """The address of the code's page."""
+    return DOCS + code.replace("_", "-")
 
 
 def headers(error: AuthError) -> dict[str, str]:

@@ -107,3 +107,4 @@ class OAuthError(BaseModel):
 
     error: str
     error_description: str
+    error_uri: str
