@@ -20,7 +20,9 @@ def pages() -> Iterator[tuple[Path, str]]:
         for code in errors.codes():
             path = folder / "errors" / f"{errors.slug(code)}.md"
             yield _page(path, language, {"facts": partial(errors.facts, code), "answer": partial(_answer, code)})
-        yield _page(folder / "errors" / "index.md", language, {"codes": partial(errors.listed, folder=folder / "errors")})
+        yield _page(
+            folder / "errors" / "index.md", language, {"codes": partial(errors.listed, folder=folder / "errors")}
+        )
 
 
 def _page(path: Path, language: str, makers: dict[str, Maker]) -> tuple[Path, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-
 from scripts.pages.marked import Unsaid
+
 from watchword.server.cli import app
 
 KOREAN = Path(__file__).with_name("command_line.ko.toml")

@@ -7,7 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 LANGUAGES = ("en", "ko")
-PART = re.compile(r"(?P<open><!-- made: (?P<name>[\w-]+) -->\n).*?(?P<close>^<!-- /made -->$)", re.S | re.M)
+PART = re.compile(
+    r"(?P<open><!-- made: (?P<name>[\w-]+) -->\n).*?(?P<close>^<!-- /made -->$)", re.DOTALL | re.MULTILINE
+)
 
 Maker = Callable[[str], str]
 """The text of a part in a language."""

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
-
 from scripts.pages.marked import Unsaid
+
 from watchword.settings import PREFIX, Settings
 
 KOREAN = Path(__file__).with_name("settings.ko.toml")
@@ -45,7 +45,7 @@ def korean() -> dict[str, str]:
 
 def _setting(name: str, field: FieldInfo, language: str) -> str:
     heading = f"## `{PREFIX}{name.upper()}` {{ #{name} }}"
-    facts = " · ".join(_facts(name, field, WORDS[language]))
+    facts = " · ".join(_facts(field, WORDS[language]))
     return f"{heading}\n\n{_sentence(name, field, language)}\n\n{facts}"
 
 
@@ -58,7 +58,7 @@ def _sentence(name: str, field: FieldInfo, language: str) -> str:
         raise Unsaid(f"{KOREAN.name} says nothing about {name}") from None
 
 
-def _facts(name: str, field: FieldInfo, words: dict[str, str]) -> Iterator[str]:
+def _facts(field: FieldInfo, words: dict[str, str]) -> Iterator[str]:
     seconds = (field.description or "").startswith("Seconds")
     yield _kind(field.annotation, words)
     if field.default is None or field.default == ():

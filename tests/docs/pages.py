@@ -12,11 +12,11 @@
 ```toml, ```ini, ```yaml        can be read, and is saved when it has a `title`.
 ```text                         is output or a drawing, not code.
 
-There are no other languages, and no block without one. A page's folder is empty at first, or, for an example's README, a copy of
-the example. `http://localhost:8000` is a real server: the page's own `watchword serve` or `uvicorn main:app`, which run in
-the background until the page ends; where a page starts none before it asks one, the harness starts `uvicorn main:app` if
-the page has such a file by then, and `watchword serve` otherwise. (Each port from 8000 to 8999 becomes a free one.) A new server
-on a port replaces the old one, and a saved file that changes restarts it.
+There are no other languages, and no block without one. A page's folder is empty at first, or, for an example's README, a
+copy of the example. `http://localhost:8000` is a real server: the page's own `watchword serve` or `uvicorn main:app`, which
+run in the background until the page ends; where a page starts none before it asks one, the harness starts `uvicorn main:app`
+if the page has such a file by then, and `watchword serve` otherwise. (Each port from 8000 to 9999 becomes a free one.) A new
+server on a port replaces the old one, and a saved file that changes restarts it.
 
 In sh blocks:
 

@@ -46,7 +46,7 @@ class Page:
 
     def run(self) -> dict[int, str]:
         """What each block that ran has printed, by its line. Raises AssertionError with the block that failed."""
-        self.out.mkdir()
+        self.out.mkdir(parents=True)
         self.folder.mkdir(exist_ok=True)
         (self.out / "script.sh").write_text("\n".join(self._script()), encoding="utf-8")
         code, words = _bash(self.out / "script.sh", self.folder, self._environment())

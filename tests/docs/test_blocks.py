@@ -1,6 +1,7 @@
 """What README and docs print is what happens: every code block of every page is run, by the rules of pages.py."""
 
 import configparser
+import itertools
 import json
 import re
 import shlex
@@ -51,7 +52,7 @@ def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path, request: pyt
         running.copied(page.parent, folder)
     blocks = pages.blocks(page)
     printed = running.Page(folder, blocks, lambda: request.getfixturevalue("postgres_url")).run()
-    for before, block in zip(blocks, blocks[1:], strict=False):
+    for before, block in itertools.pairwise(blocks):
         real = shapes.printed(printed.get(before.line, "")) if before.language in pages.RUN else None
         if block.language == "json" and not block.title and real is not None:
             assert shapes.differences(json.loads(block.code), real) == [], called(page, block)

@@ -1,0 +1,84 @@
+"""What a page says of the program is what the program says of itself."""
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from scripts.pages import command_line, errors, settings
+from scripts.pages.__main__ import pages as made
+from scripts.pages.marked import DOCS, LANGUAGES, ROOT, Unsaid, filled, parts
+
+from watchword import Settings
+from watchword.web.errors import DOCS as ERRORS
+from watchword.web.errors import page as address
+
+SOURCE = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "src").rglob("*.py")))
+SITES = {language: f"https://watchword.readthedocs.io/{language}/latest/" for language in LANGUAGES}
+
+
+def test_every_made_part_is_up_to_date() -> None:
+    """After a change: python3 scripts/docs --write. The answers on the pages of errors are provoked anew here."""
+    assert [path.relative_to(ROOT).as_posix() for path, text in made() if text != path.read_text("utf-8")] == []
+
+
+def test_every_part_that_is_marked_is_made() -> None:
+    marked = {path for path in DOCS.rglob("*.md") if parts(path.read_text("utf-8"))}
+    assert marked == {path for path, _ in made()}
+
+
+def test_there_are_at_most_thirty_settings_and_each_says_who_would_change_it() -> None:
+    assert len(Settings.model_fields) <= 30
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_every_setting_has_its_korean_sentence_and_no_sentence_is_left_over() -> None:
+    assert settings.unsaid() == []
+
+
+def test_every_text_of_the_command_line_has_a_korean_one() -> None:
+    assert command_line.unsaid() == []
+
+
+def test_every_code_has_its_page_in_both_languages_and_every_page_a_code() -> None:
+    wanted = {f"{errors.slug(code)}.md" for code in errors.codes()} | {"index.md"}
+    for language in LANGUAGES:
+        assert {path.name for path in (DOCS / language / "errors").iterdir()} == wanted
+    assert set(errors.PROVOKED) == set(errors.codes())
+
+
+def test_an_answer_links_the_page_that_is_built() -> None:
+    assert SITES["en"] + "errors/" == ERRORS
+    configured = (ROOT / "zensical.en.yml").read_text("utf-8")
+    assert f"site_url: {SITES['en']}\n" in configured
+    for code in errors.codes():
+        path = urlsplit(address(code)).path.removeprefix(urlsplit(SITES["en"]).path)
+        assert (DOCS / "en" / f"{path}.md").is_file()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_reasons_that_a_page_explains_are_those_of_the_log(language: str) -> None:
+    for path in sorted((DOCS / language / "errors").glob("*-*.md")):
+        for reason in _reasons(path):
+            assert reason in SOURCE, f"{path.name}: {reason}"
+
+
+def _reasons(path: Path) -> list[str]:
+    table = re.search(r"^\| (?:in the log|로그) \|.*\n\|[-|]+\n((?:\|.*\n)+)", path.read_text("utf-8"), re.MULTILINE)
+    assert table is not None, path
+    return re.findall(r"^\| `(.+?)`", table[1], re.MULTILINE)
+
+
+def test_a_page_keeps_what_is_written_around_its_made_parts() -> None:
+    page = "before\n<!-- made: one -->\nold\n<!-- /made -->\nbetween\n<!-- made: two -->\n<!-- /made -->\nafter\n"
+    done = filled(page, "ko", {"one": lambda language: f"new in {language}", "two": lambda _: "2"})
+    one, two = "<!-- made: one -->\n\nnew in ko\n\n<!-- /made -->", "<!-- made: two -->\n\n2\n\n<!-- /made -->"
+    assert done == f"before\n{one}\nbetween\n{two}\nafter\n"
+    assert parts(page) == ["one", "two"]
+
+
+def test_a_setting_without_a_korean_sentence_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "korean", dict)
+    with pytest.raises(Unsaid, match="issuer"):
+        settings.made("ko")
+    assert "issuer" in settings.unsaid()
