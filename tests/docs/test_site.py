@@ -1,6 +1,7 @@
 """The documentation as it is built: strictly, in both languages, and needing nobody else's servers."""
 
 import re
+import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,26 +12,30 @@ from scripts.pages.errors import codes, slug
 from tests.docs import running
 from tests.docs.pages import DOCS, LANGUAGES, ROOT
 
-BUILT = ROOT / "build" / "docs"
 LOADED = {("link", "href"), ("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src")}
 
-pytestmark = pytest.mark.xdist_group("site")  # one folder, so one worker
+pytestmark = pytest.mark.xdist_group("site")  # built once
 
 
 @pytest.fixture(scope="module")
-def site() -> Path:
-    """Both languages, built as scripts/docs builds them."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both languages, built as scripts/docs builds them, from a copy: the tool writes only below its configuration."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(DOCS, folder / "docs")
+    (folder / "src").symlink_to(ROOT / "src")
+    for configuration in ROOT.glob("zensical*.yml"):
+        shutil.copy(configuration, folder)
     for language in LANGUAGES:
         done = subprocess.run(
             [running.BIN / "zensical", "build", "-f", f"zensical.{language}.yml", "--strict", "--clean"],
-            cwd=ROOT,
+            cwd=folder,
             env=running.environment(),
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    return BUILT
+    return folder / "build" / "docs"
 
 
 class Page(HTMLParser):
