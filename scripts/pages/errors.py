@@ -33,7 +33,7 @@ def codes() -> dict[str, type[AuthError]]:
     """Every code, with the error that brings it, in the order of the tree."""
     found: dict[str, type[AuthError]] = {}
     for error in _below(AuthError):
-        if "code" in vars(error):
+        if "code" in vars(error) and error.__module__.startswith("watchword."):
             found.setdefault(error.code, error)
     return found
 
