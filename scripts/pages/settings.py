@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from scripts.pages.marked import Unsaid
 
-from watchword.settings import PREFIX, Settings
+from watchword.refusals import PREFIX
+from watchword.settings import Settings
 
 KOREAN = Path(__file__).with_name("settings.ko.toml")
 WORDS = {
