@@ -33,7 +33,8 @@ class Home:
 
 def keep(directory: Path, stop: list[str]) -> None:
     """When the session that holds the directory's parent is gone, run `stop` and remove the directory."""
-    subprocess.run([sys.executable, "-I", __file__, directory, *stop], check=True)
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    subprocess.run([sys.executable, "-I", __file__, directory, *stop], env=unmeasured, check=True)
 
 
 def wait_until_gone(home: Path, seconds: float = 15) -> None:
