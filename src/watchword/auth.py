@@ -13,8 +13,9 @@ from fastapi import APIRouter, FastAPI
 from watchword.core.clock import Clock, Entropy, SystemClock, system_entropy
 from watchword.core.errors import ConfigError
 from watchword.core.events import Event
-from watchword.core.models import Revoked, U
+from watchword.core.models import Principal, Revoked, U
 from watchword.core.passwords import OWASP, Argon2Parameters
+from watchword.core.policy import Policy
 from watchword.flows import session
 from watchword.flows.handlers import Handlers
 from watchword.flows.kit import ClaimsHook, Kit
@@ -68,7 +69,7 @@ class Auth(Generic[U]):
         if engine is None:
             self.settings.refuse_homeless()
         _refuse_lacking(users)
-        self.policy = self.settings.policy(argon2)
+        self.policy: Policy = self.settings.policy(argon2)
         self._clock = clock or SystemClock()
         self._entropy = entropy
         self._engine = engine
@@ -81,8 +82,8 @@ class Auth(Generic[U]):
         self._app: FastAPI | None = None
         self._prefix = ""
         self._ours: list[APIRouter] = []
-        self.principal = Guard(self.open)
-        self.user = cast("Callable[..., Awaitable[U]]", user_of(self.principal))
+        self.principal: Guard = Guard(self.open)
+        self.user: Callable[..., Awaitable[U]] = cast("Callable[..., Awaitable[U]]", user_of(self.principal))
 
     def requires(
         self,
@@ -90,7 +91,7 @@ class Auth(Generic[U]):
         *more: str,
         max_age: int | None = None,
         methods: Iterable[str] = (),
-    ) -> Callable[..., Any]:
+    ) -> Callable[..., Awaitable[Principal]]:
         """A dependency that gives the Principal if it has all of `scopes`, authenticated at most `max_age` seconds ago, by
         all of `methods` (`amr` values). Refuses with 403 insufficient_scope (RFC 6750) or a step-up challenge (RFC 9470).
         """

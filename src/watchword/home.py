@@ -90,9 +90,9 @@ class Home:
         self._loopback = settings.loopback
         self._guests = guests or Guests()
         there = places(settings)
-        self.key_file = there.key_file
-        self.masters = settings.masters()
-        self.db = self._database(settings, there)
+        self.key_file: Path | None = there.key_file
+        self.masters: tuple[bytes, ...] = settings.masters()
+        self.db: Database = self._database(settings, there)
         if there.key_file is not None:
             _make_folder(there.key_file.parent)
             self.masters = (secrets.strong(_once(there.key_file), str(there.key_file)),)

@@ -14,8 +14,8 @@ class AccessCache:
     __slots__ = ("_bytes", "_entries", "max_bytes", "max_entries")
 
     def __init__(self, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES) -> None:
-        self.max_entries = max_entries
-        self.max_bytes = max_bytes
+        self.max_entries: int = max_entries
+        self.max_bytes: int = max_bytes
         self._entries: dict[str, Access] = {}
         self._bytes = 0
 

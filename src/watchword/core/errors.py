@@ -44,6 +44,15 @@ class AuthError(Exception):
     code: ClassVar[str]
     status: ClassVar[int]
     default: ClassVar[str]
+    because: str
+    detail: str
+
+    def __init_subclass__(cls, *, code: str = "", status: int = 0, default: str = "") -> None:
+        """A refusal's first line gives its code, status and text; what it does not give is its parent's."""
+        super().__init_subclass__()
+        cls.code = code or cls.code
+        cls.status = status or cls.status
+        cls.default = default or cls.default
 
     def __init__(self, because: str = "", *, detail: str | None = None) -> None:
         self.because = because or self.default
@@ -51,22 +60,18 @@ class AuthError(Exception):
         super().__init__(self.because)
 
 
-class InvalidRequest(AuthError):
+class InvalidRequest(AuthError, code="invalid_request", status=400, default="The request is malformed."):
     """The request is malformed: a missing, repeated or odd parameter. RFC 6749 5.2."""
 
-    code, status, default = "invalid_request", 400, "The request is malformed."
 
-
-class UnsupportedGrantType(InvalidRequest):
+class UnsupportedGrantType(
+    InvalidRequest, code="unsupported_grant_type", default="This grant type is not supported here."
+):
     """The `grant_type` is not one that this endpoint serves. RFC 6749 5.2."""
 
-    code, default = "unsupported_grant_type", "This grant type is not supported here."
 
-
-class InvalidGrant(AuthError):
+class InvalidGrant(AuthError, code="invalid_grant", status=400, default="The credentials are not valid."):
     """The credentials or the refresh token are not good. One text for every reason. RFC 6749 5.2."""
-
-    code, status, default = "invalid_grant", 400, "The credentials are not valid."
 
 
 class RefreshReused(InvalidGrant):
@@ -77,22 +82,16 @@ class UnusableHash(InvalidGrant):
     """The stored password hash is corrupt, of an unknown kind, or absurdly costly: no password fits."""
 
 
-class InvalidScope(AuthError):
+class InvalidScope(AuthError, code="invalid_scope", status=400, default="The scope exceeds what was granted."):
     """A refresh asks for more than the session was granted. RFC 6749 6."""
 
-    code, status, default = "invalid_scope", 400, "The scope exceeds what was granted."
 
-
-class InvalidToken(AuthError):
+class InvalidToken(AuthError, code="invalid_token", status=401, default="The token is not valid."):
     """The token is expired, revoked, malformed or not ours. RFC 6750 3.1."""
 
-    code, status, default = "invalid_token", 401, "The token is not valid."
 
-
-class ExpiredToken(InvalidToken):
+class ExpiredToken(InvalidToken, default="The token has expired."):
     """The token is genuine and its time is over: now ≥ `exp`. RFC 7519 4.1.4."""
-
-    default = "The token has expired."
 
 
 class BadSignature(InvalidToken):
@@ -107,23 +106,20 @@ class UnknownKey(InvalidToken):
     """No key has the token's kid."""
 
 
-class MissingToken(AuthError):
+class MissingToken(AuthError, code="not_authenticated", status=401, default="Authentication is needed."):
     """No credentials came with the request, so the challenge carries no error code. RFC 6750 3.1."""
 
-    code, status, default = "not_authenticated", 401, "Authentication is needed."
 
-
-class StepUpRequired(AuthError):
+class StepUpRequired(
+    AuthError,
+    code="insufficient_user_authentication",
+    status=401,
+    default="A fresh or stronger authentication is needed.",
+):
     """The authentication is too old or too weak for this act. RFC 9470 3.
 
     `max_age` is in seconds; `methods` are the `amr` values that are wanted.
     """
-
-    code, status, default = (
-        "insufficient_user_authentication",
-        401,
-        "A fresh or stronger authentication is needed.",
-    )
 
     def __init__(self, because: str, *, max_age: int | None = None, methods: frozenset[str] = frozenset()) -> None:
         super().__init__(because)
@@ -131,109 +127,98 @@ class StepUpRequired(AuthError):
         self.methods = methods
 
 
-class InsufficientScope(AuthError):
+class InsufficientScope(
+    AuthError, code="insufficient_scope", status=403, default="The token does not carry the scope that is needed here."
+):
     """The token is good, but not for this: `needed` says which scopes the route wants. RFC 6750 3.1."""
-
-    code, status, default = (
-        "insufficient_scope",
-        403,
-        "The token does not carry the scope that is needed here.",
-    )
 
     def __init__(self, because: str, *, needed: frozenset[str]) -> None:
         super().__init__(because)
         self.needed = needed
 
 
-class RegistrationClosed(AuthError):
+class RegistrationClosed(AuthError, code="registration_closed", status=403, default="Registration is closed."):
     """Accounts are made by an operator here."""
 
-    code, status, default = "registration_closed", 403, "Registration is closed."
 
-
-class WrongPassword(AuthError):
+class WrongPassword(AuthError, code="wrong_password", status=403, default="The current password is not right."):
     """The present password, asked for again before a change, is not right."""
 
-    code, status, default = "wrong_password", 403, "The current password is not right."
 
-
-class NotFound(AuthError):
+class NotFound(AuthError, code="not_found", status=404, default="There is no such thing here."):
     """There is no such thing, or it belongs to somebody else: the answer does not tell which."""
 
-    code, status, default = "not_found", 404, "There is no such thing here."
 
-
-class NotAtRoot(NotFound):
-    """The metadata was asked for below a mount, where no client looks for it. RFC 8414 3."""
-
-    code = "not_at_root"
-    default = (
+class NotAtRoot(
+    NotFound,
+    code="not_at_root",
+    default=(
         "This application is mounted below another one, and clients look for the metadata at the root of the host: "
         "call auth.install_well_known(outer_app) on the outer application."
-    )
+    ),
+):
+    """The metadata was asked for below a mount, where no client looks for it. RFC 8414 3."""
 
 
-class UsernameTaken(AuthError):
+class UsernameTaken(AuthError, code="username_taken", status=409, default="This username is taken."):
     """Usernames are public, so this may be told."""
 
-    code, status, default = "username_taken", 409, "This username is taken."
 
 
-class StillReferenced(AuthError):
+
+class StillReferenced(
+    AuthError,
+    code="still_referenced",
+    status=409,
+    default="Other data still belongs to this account. Delete or reassign that first, or disable the account.",
+):
     """The account can't be deleted while rows of the application's own tables point to it. Nothing was changed."""
 
-    code, status = "still_referenced", 409
-    default = "Other data still belongs to this account. Delete or reassign that first, or disable the account."
 
-
-class TooLarge(AuthError):
+class TooLarge(AuthError, code="request_too_large", status=413, default="The request is too large."):
     """The body is larger than any request of ours; it was not parsed. RFC 9110 15.5.14."""
 
-    code, status, default = "request_too_large", 413, "The request is too large."
 
-
-class Misdirected(AuthError):
-    """A server that is set up for this machine alone was reached by another name. RFC 9110 15.5.20."""
-
-    code, status = "misdirected_request", 421
-    default = (
+class Misdirected(
+    AuthError,
+    code="misdirected_request",
+    status=421,
+    default=(
         "This server is set up for this machine alone (its issuer is a loopback address). To serve other hosts, "
         "set WATCHWORD_ISSUER to the public https address and WATCHWORD_MASTER_KEYS to a secret of your own."
-    )
+    ),
+):
+    """A server that is set up for this machine alone was reached by another name. RFC 9110 15.5.20."""
 
 
-class InvalidInput(AuthError):
+class InvalidInput(AuthError, code="invalid_input", status=422, default="Some fields are not valid."):
     """A field is missing or not what it must be; `fields` maps each name to what is wrong with it, without its value."""
-
-    code, status, default = "invalid_input", 422, "Some fields are not valid."
 
     def __init__(
         self, because: str = "", *, detail: str | None = None, fields: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(because, detail=detail)
-        self.fields = dict(fields or {})
+        self.fields: dict[str, str] = dict(fields or {})
 
 
-class WeakPassword(InvalidInput):
+class WeakPassword(InvalidInput, code="weak_password", default="This password is too easy to guess."):
     """The new password is too short, too common or too close to what everybody knows. SP 800-63B-4 3.1.1.2."""
 
-    code, default = "weak_password", "This password is too easy to guess."
 
-
-class Overloaded(AuthError):
+class Overloaded(
+    AuthError, code="overloaded", status=503, default="Too many requests are waiting. Please try again shortly."
+):
     """Too much is waiting already; `retry_after` is in seconds. Nothing was changed."""
-
-    code, status, default = "overloaded", 503, "Too many requests are waiting. Please try again shortly."
 
     def __init__(self, because: str = "", *, retry_after: int = 1) -> None:
         super().__init__(because)
         self.retry_after = retry_after
 
 
-class Unavailable(Overloaded):
+class Unavailable(
+    Overloaded, code="unavailable", default="The service is not available at the moment. Please try again shortly."
+):
     """What is needed to decide can't be reached, so nothing is let through."""
-
-    code, default = "unavailable", "The service is not available at the moment. Please try again shortly."
 
 
 class ConfigError(ValueError):

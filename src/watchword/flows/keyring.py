@@ -18,7 +18,7 @@ from watchword.core.keys import KeyRecord, KeyRing
 from watchword.core.policy import Policy
 from watchword.ports import Change, Keys, KeysChanged
 
-logger = logging.getLogger("watchword.keys")
+logger: logging.Logger = logging.getLogger("watchword.keys")
 
 LOCKED_OUT = (
     "WATCHWORD_MASTER_KEYS: the signing keys were sealed anew with a master key that is not in the list here. "

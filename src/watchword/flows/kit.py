@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from watchword.flows.keyring import Keyring
     from watchword.ports import Keys, Revocations, Sessions, Users
 
-logger = logging.getLogger("watchword.audit")
+logger: logging.Logger = logging.getLogger("watchword.audit")
 
 ClaimsHook = Callable[[Session], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 """Gives the host's own claims for the access tokens of a session."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from watchword.core.errors import AuthError
 from watchword.flows.kit import Kit
 
-logger = logging.getLogger("watchword.upkeep")
+logger: logging.Logger = logging.getLogger("watchword.upkeep")
 
 BATCH = 1000
 

@@ -26,7 +26,7 @@ from watchword.core.errors import (
 )
 from watchword.web.headers import HTTPS, protect
 
-logger = logging.getLogger("watchword.refusals")
+logger: logging.Logger = logging.getLogger("watchword.refusals")
 
 DOCS = "https://watchword.readthedocs.io/en/latest/errors/"
 """Where each code has its page: the `type` of a problem (RFC 9457 3.1.1), the `error_uri` of RFC 6749 5.2."""

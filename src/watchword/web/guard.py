@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Security
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
+from fastapi.openapi.models import SecurityBase as SecurityModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
@@ -33,7 +34,7 @@ class Guard(SecurityBase):
 
     def __init__(self, open_house: Open) -> None:
         self.scheme_name = "Watchword"
-        self.model = OAuth2Model(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="/login")))
+        self.model: SecurityModel = OAuth2Model(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="/login")))
         self._open = open_house
         self._switchboard = Switchboard()
 

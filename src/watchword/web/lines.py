@@ -18,7 +18,7 @@ from watchword.flows.kit import Kit
 if TYPE_CHECKING:
     from watchword.ports import Change
 
-logger = logging.getLogger("watchword.sockets")
+logger: logging.Logger = logging.getLogger("watchword.sockets")
 
 LINE = "watchword.line"
 """Where a WebSocket's line stands in the ASGI scope."""

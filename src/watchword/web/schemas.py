@@ -1,7 +1,7 @@
 """What goes over the wire. Unknown fields change nothing; no answer echoes an input."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +11,7 @@ Text = Annotated[str, Field(max_length=4096)]
 class Body(BaseModel):
     """A JSON body of ours: what it does not name is ignored, and changes nothing."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
 class LoginForm(Body):

@@ -18,7 +18,9 @@ from watchword.server.cli.users import users
 if TYPE_CHECKING:
     from watchword.settings import Settings
 
-app = typer.Typer(help="Watchword: authentication for FastAPI.", no_args_is_help=True, pretty_exceptions_enable=False)
+app: typer.Typer = typer.Typer(
+    help="Watchword: authentication for FastAPI.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 users.command("import")(import_users)
 app.add_typer(users, name="users")
 app.add_typer(keys, name="keys")

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from watchword.core.models import Account
     from watchword.flows.kit import Kit
 
-users = typer.Typer(help="Accounts. WHOM is an email address, a username or a user id.", no_args_is_help=True)
+users: typer.Typer = typer.Typer(
+    help="Accounts. WHOM is an email address, a username or a user id.", no_args_is_help=True
+)
 
 PAGE = 500
 """How many accounts are read, and shown in one table."""

@@ -36,10 +36,10 @@ class Database:
     """A connection pool with the two kinds of transaction that the verbs use: one of our own, or the host's."""
 
     def __init__(self, url: str, *, hosts: AsyncEngine | None = None) -> None:
-        self.url = parse(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.url: URL = parse(url)
+        self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
         self._hosts = hosts
-        self.engine = self._make()
+        self.engine: AsyncEngine = self._make()
         self.home: asyncio.AbstractEventLoop | None = None
         self._writing = _Turns()
         self._retire: weakref.finalize[..., Any] | None = None

@@ -22,7 +22,7 @@ from watchword.ports import Change, KeysChanged
 from watchword.stores.sql.engine import Database, FileIdentity, identity, verb
 from watchword.stores.sql.tables import feed
 
-logger = logging.getLogger("watchword.feed")
+logger: logging.Logger = logging.getLogger("watchword.feed")
 
 POLL_SECONDS = 0.1
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 SCHEMA_VERSION = "0002"
 """The newest migration: what this code reads and writes."""
 
-metadata = MetaData(
+metadata: MetaData = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
         "fk": "%(table_name)s_%(column_0_name)s_fkey",
@@ -36,8 +36,8 @@ metadata = MetaData(
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware instant in UTC; SQLite keeps it as text that sorts by time."""
 
-    impl = DateTime(timezone=True)
-    cache_ok = True
+    impl: DateTime = DateTime(timezone=True)
+    cache_ok: bool | None = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -55,7 +55,7 @@ ID = String(64)
 BIG_SERIAL = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers only an INTEGER PRIMARY KEY by itself."""
 
-users = Table(
+users: Table = Table(
     "watchword_users",
     metadata,
     Column("id", ID, primary_key=True),
@@ -68,7 +68,7 @@ users = Table(
     Column("disabled_at", UtcDateTime),
 )
 
-sessions = Table(
+sessions: Table = Table(
     "watchword_sessions",
     metadata,
     Column("id", ID, primary_key=True),
@@ -93,7 +93,7 @@ sessions = Table(
 )
 Index("watchword_sessions_closed_at_idx", sessions.c.closed_at)
 
-feed = Table(
+feed: Table = Table(
     "watchword_feed",
     metadata,
     Column("position", BIG_SERIAL, primary_key=True, autoincrement=True),
@@ -104,7 +104,7 @@ feed = Table(
 )
 """Revocations in the order of their commits; a row without a session says that the signing keys changed."""
 
-keys = Table(
+keys: Table = Table(
     "watchword_keys",
     metadata,
     Column("generation", BigInteger, primary_key=True, autoincrement=False),
@@ -116,7 +116,7 @@ keys = Table(
     Column("retired_at", UtcDateTime),
 )
 
-facts = Table(
+facts: Table = Table(
     "watchword_facts",
     metadata,
     Column("name", String(64), primary_key=True),
