@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from jwt.types import Options
 
 from watchword import JWTManager
 from watchword.core.errors import AuthError, ConfigError, ExpiredToken, InvalidToken, WeakSecret
@@ -93,6 +94,7 @@ def test_each_error_is_its_own_and_also_pyjwt_s(token: str, ours: type[Exception
 
 @pytest.mark.parametrize(("token", "name"), [(token, theirs.__name__) for token, _, theirs in ERRORS[:3]])
 def test_the_tutorial_s_own_except_clauses_tell_them_apart(token: str, name: str) -> None:
+    reached = "no refusal"
     try:
         manager.decode_token(token)
     except jwt.ExpiredSignatureError:
@@ -458,7 +460,7 @@ def test_whatever_is_accepted_here_pyjwt_accepts_too(claims: dict[str, Any], hea
         accepted = manager.decode_token(token)
     except InvalidToken:
         return
-    timeless = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+    timeless: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
     assert jwt.decode(token, SECRET, algorithms=["HS256"], options=timeless) == accepted
 
 

@@ -13,16 +13,16 @@ from watchword.core.errors import AuthError, ConfigError
 from watchword.core.models import Principal, Session, User
 from watchword.jwt_manager import JWTManager
 
-if TYPE_CHECKING:
-    from watchword.settings import Settings
-
 __all__ = ["Auth", "AuthError", "ConfigError", "JWTManager", "Principal", "Session", "Settings", "User"]
 
+if TYPE_CHECKING:
+    from watchword.settings import Settings
+else:  # what a type checker does not see, so that it finds a misspelt name
 
-def __getattr__(name: str) -> Any:
-    """`Settings` loads on first use: pydantic-settings would make every import of watchword slower."""
-    if name != "Settings":
-        raise AttributeError(f"module 'watchword' has no attribute {name!r}")
-    from watchword.settings import Settings  # noqa: PLC0415
+    def __getattr__(name: str) -> Any:
+        """`Settings` loads on first use: pydantic-settings would make every import of watchword slower."""
+        if name != "Settings":
+            raise AttributeError(f"module 'watchword' has no attribute {name!r}")
+        from watchword.settings import Settings  # noqa: PLC0415
 
-    return Settings
+        return Settings

@@ -62,8 +62,9 @@ def test_every_public_thing_says_what_it_is() -> None:
         if path.stat().st_size and ast.get_docstring(tree) is None:
             silent.append(str(path.relative_to(SOURCE)))
         for node in tree.body:
-            named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            if named and not node.name.startswith("_") and ast.get_docstring(node) is None:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            if not node.name.startswith("_") and ast.get_docstring(node) is None:
                 silent.append(f"{path.relative_to(SOURCE)}: {node.name}")
     assert silent == []
 

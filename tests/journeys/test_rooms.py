@@ -116,7 +116,7 @@ async def record(auth: Auth, act: Callable[[], Awaitable[None]]) -> Recorder:
         await act()
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
         for name, store in originals.items():
             object.__setattr__(kit, name, store)
     return recorder

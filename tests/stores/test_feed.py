@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from watchword.core.errors import Unavailable
+from watchword.core.keys import KeyRecord
 from watchword.core.models import Revoked
 from watchword.core.policy import Policy
 from watchword.ports import KeysChanged
@@ -19,7 +20,7 @@ from watchword.stores.sql.revocations import SqlRevocations
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing import FrozenClock
-from watchword.testing.contracts import NOW, KeyRecord, opened, user
+from watchword.testing.contracts import NOW, opened, user
 
 DEADLINE = 10.0
 

@@ -32,3 +32,7 @@ def refusals(error: AuthError) -> None:
     assert_type(error.because, str)
     weak: ValueError = ConfigError("a start that is refused")
     raise weak
+
+
+def misspelt() -> None:
+    from watchword import Principle  # type: ignore[attr-defined]  # noqa: F401
