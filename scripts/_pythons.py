@@ -26,7 +26,7 @@ def environment(version: str) -> _environment.Environment | None:
     if version == MINE:
         return _environment.HERE
     python = find(version)
-    return python and _environment.Environment(_environment.ROOT / f".venv-{version}", python) or None
+    return (python and _environment.Environment(_environment.ROOT / f".venv-{version}", python)) or None
 
 
 def _candidates(version: str) -> Iterator[Path]:
@@ -43,7 +43,12 @@ def _works(python: Path, version: str) -> str | None:
     """Where the Python really is, so that the environment made of it does not depend on a shim."""
     try:
         done = subprocess.run(
-            [python, "-I", "-c", PROBE], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+            [python, "-I", "-c", PROBE],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
