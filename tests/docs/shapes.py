@@ -56,9 +56,9 @@ def _in_lists(page: list[Any], real: list[Any], where: str) -> list[str]:
     """Each item of the page looks like one of the real ones."""
     if bool(page) != bool(real):
         return [f"{where or 'it'} has {len(page)} items on the page and {len(real)} in truth"]
-    found = []
+    found: list[str] = []
     for item in page:
-        tried = [differences(item, other, f"{where}[]") for other in real]
+        tried: list[list[str]] = [list(differences(item, other, f"{where}[]")) for other in real]
         found += min(tried, key=len)
     return found
 
@@ -68,4 +68,5 @@ def _kind(value: Any) -> str:
         return "a boolean"
     if isinstance(value, int | float):
         return "a number"
-    return {str: "a text", dict: "an object", list: "a list"}[type(value)]
+    kinds: dict[type, str] = {str: "a text", dict: "an object", list: "a list"}
+    return kinds[type(value)]

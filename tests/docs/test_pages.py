@@ -10,7 +10,7 @@ from tests.docs import pages, shapes
 from tests.docs.pages import DOCS, LANGUAGES, ROOT
 
 from watchword import Settings
-from watchword.settings import PREFIX
+from watchword.refusals import PREFIX
 
 PAGES = pages.found()
 HEADING = re.compile(r"^(#{1,6}) +(.*?)(?: *\{ *#([\w-]+) *\})?$", re.MULTILINE)

@@ -51,7 +51,9 @@ async def emails_of(kit: Kit) -> list[str]:
 
 
 async def user_of(kit: Kit, whom: str) -> User:
-    return await accounts.find(kit, whom)
+    found = await accounts.find(kit, whom)
+    assert isinstance(found, User)
+    return found
 
 
 class TestTakingOver:

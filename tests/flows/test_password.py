@@ -8,7 +8,7 @@ from tests.flows.conftest import Worker
 from tests.house import ADA, OTHER_PASSWORD, PASSWORD
 
 from watchword.core.errors import InvalidGrant, Unavailable, WrongPassword
-from watchword.core.models import Client, Credentials, Principal
+from watchword.core.models import Account, Client, Credentials, Principal
 from watchword.core.passwords import Argon2Parameters, hash_password
 from watchword.flows import accounts, authenticate, password, session
 from watchword.flows.hashing import HashingPool
@@ -19,7 +19,7 @@ from watchword.testing import FrozenClock
 OLD = Argon2Parameters(memory_cost=16, time_cost=1, parallelism=1)
 
 
-async def ada(kit: Kit) -> Credentials:
+async def ada(kit: Kit) -> Credentials[Account]:
     found = await kit.users.find(ADA)
     assert found is not None
     return found

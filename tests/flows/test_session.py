@@ -12,14 +12,14 @@ from tests.house import ADA, OTHER_PASSWORD, PASSWORD
 
 from watchword.core import opaque
 from watchword.core.errors import InvalidGrant, InvalidScope, InvalidToken, NotFound, RefreshReused
-from watchword.core.models import Client, Proof, Tokens, User
+from watchword.core.models import Account, Client, Proof, Tokens
 from watchword.flows import accounts, authenticate, password, session
 from watchword.flows.kit import Kit
 from watchword.testing import FrozenClock
 
 
 @pytest.fixture
-async def user(kit: Kit) -> User:
+async def user(kit: Kit) -> Account:
     return await accounts.add(kit, ADA, PASSWORD, "ada", frozenset({"a", "b"}))
 
 
@@ -31,30 +31,30 @@ async def login(kit: Kit, *asked: str) -> Tokens:
     return await session.open(kit, await prove(kit), frozenset(asked) or None, Client("curl", "203.0.113.7"))
 
 
-async def disable(kit: Kit, user: User) -> None:
+async def disable(kit: Kit, user: Account) -> None:
     await accounts.disable(kit, user.id)
 
 
-async def delete(kit: Kit, user: User) -> None:
+async def delete(kit: Kit, user: Account) -> None:
     await accounts.delete(kit, user.id)
 
 
-async def change_password(kit: Kit, user: User) -> None:
+async def change_password(kit: Kit, user: Account) -> None:
     await accounts.set_password(kit, user.id, OTHER_PASSWORD)
 
 
-async def disable_and_enable(kit: Kit, user: User) -> None:
+async def disable_and_enable(kit: Kit, user: Account) -> None:
     await accounts.disable(kit, user.id)
     await accounts.enable(kit, user.id)
 
 
-Act = Callable[[Kit, User], Awaitable[None]]
+Act = Callable[[Kit, Account], Awaitable[None]]
 ENDS_ALL = pytest.mark.parametrize("act", [disable, delete, change_password, disable_and_enable])
 
 
 class TestBetweenTheProofAndTheSession:
     @ENDS_ALL
-    async def test_an_act_that_ends_all_sessions_ends_the_login_too(self, kit: Kit, user: User, act: Act) -> None:
+    async def test_an_act_that_ends_all_sessions_ends_the_login_too(self, kit: Kit, user: Account, act: Act) -> None:
         """The thief's login has just proved the password, and waits; the owner ends everything; the thief's session opens."""
         proof = await prove(kit)
         await act(kit, user)
@@ -64,7 +64,7 @@ class TestBetweenTheProofAndTheSession:
 
     @ENDS_ALL
     async def test_whichever_comes_first_no_token_outlives_the_act(
-        self, kit: Kit, worker: Worker, user: User, act: Act
+        self, kit: Kit, worker: Worker, user: Account, act: Act
     ) -> None:
         """The same, with both at the same moment, at two workers."""
         other = await worker()
@@ -79,7 +79,7 @@ class TestBetweenTheProofAndTheSession:
                 with pytest.raises(InvalidGrant):
                     await session.refresh(kit, result.refresh_token, None)
 
-    async def test_a_change_of_scopes_is_followed(self, kit: Kit, user: User) -> None:
+    async def test_a_change_of_scopes_is_followed(self, kit: Kit, user: Account) -> None:
         proof = await prove(kit)
         await accounts.revoke(kit, user.id, {"a"})
         await accounts.grant(kit, user.id, {"c"})
@@ -88,7 +88,7 @@ class TestBetweenTheProofAndTheSession:
         access = await authenticate.bearer(kit, tokens.access_token)
         assert access.principal.scopes == {"b", "c"}
 
-    async def test_what_was_asked_for_is_held_against_the_new_scopes(self, kit: Kit, user: User) -> None:
+    async def test_what_was_asked_for_is_held_against_the_new_scopes(self, kit: Kit, user: Account) -> None:
         """`admin` is taken away in the moment in which a login asks for it."""
         await accounts.grant(kit, user.id, {"admin"})
         proof = await prove(kit)
@@ -97,7 +97,7 @@ class TestBetweenTheProofAndTheSession:
         assert tokens.scopes == {"a"}
 
     async def test_scopes_that_keep_changing_end_in_a_refusal(
-        self, kit: Kit, user: User, monkeypatch: pytest.MonkeyPatch
+        self, kit: Kit, user: Account, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         proof = await prove(kit)
         await accounts.grant(kit, user.id, {"c0"})
@@ -116,7 +116,7 @@ class TestBetweenTheProofAndTheSession:
             await session.open(kit, proof, None, Client())
         assert await session.of_user(kit, user.id) == []
 
-    async def test_a_proof_opens_any_number_of_sessions_each_with_its_own_secret(self, kit: Kit, user: User) -> None:
+    async def test_a_proof_opens_any_number_of_sessions_each_with_its_own_secret(self, kit: Kit, user: Account) -> None:
         proof = await prove(kit)
         one, two = [await session.open(kit, proof, None, Client()) for _ in range(2)]
         keys = kit.keyring.ring.refresh_keys
@@ -125,7 +125,9 @@ class TestBetweenTheProofAndTheSession:
 
 
 class TestRefreshing:
-    async def test_a_reuse_ends_the_session_before_it_is_told(self, kit: Kit, user: User, clock: FrozenClock) -> None:
+    async def test_a_reuse_ends_the_session_before_it_is_told(
+        self, kit: Kit, user: Account, clock: FrozenClock
+    ) -> None:
         """A refusal that is raised inside the transaction rolls back the very revocation that it is about."""
         first = await login(kit)
         second = await session.refresh(kit, first.refresh_token, None)
@@ -139,7 +141,9 @@ class TestRefreshing:
             await session.refresh(kit, second.refresh_token, None)
         assert not isinstance(refused.value, RefreshReused)
 
-    async def test_the_same_at_another_worker(self, kit: Kit, worker: Worker, user: User, clock: FrozenClock) -> None:
+    async def test_the_same_at_another_worker(
+        self, kit: Kit, worker: Worker, user: Account, clock: FrozenClock
+    ) -> None:
         other = await worker()
         first = await login(kit)
         second = await session.refresh(other, first.refresh_token, None)
@@ -152,7 +156,7 @@ class TestRefreshing:
             await session.refresh(other, second.refresh_token, None)
 
     async def test_a_refresh_and_a_logout_at_once_leave_nothing_alive(
-        self, kit: Kit, worker: Worker, user: User
+        self, kit: Kit, worker: Worker, user: Account
     ) -> None:
         """Whoever logs out while his browser refreshes in another tab must be out."""
         other = await worker()
@@ -174,7 +178,7 @@ class TestRefreshing:
                         await session.refresh(kit, result.refresh_token, None)
 
     async def test_a_refresh_and_a_loss_of_scopes_at_once_leave_no_mighty_token(
-        self, kit: Kit, worker: Worker, user: User
+        self, kit: Kit, worker: Worker, user: Account
     ) -> None:
         other = await worker()
         for _ in range(5):
@@ -190,7 +194,7 @@ class TestRefreshing:
                     with pytest.raises(InvalidToken):
                         await authenticate.bearer(kit, result.access_token)
 
-    async def test_a_wider_scope_turns_nothing(self, kit: Kit, user: User) -> None:
+    async def test_a_wider_scope_turns_nothing(self, kit: Kit, user: Account) -> None:
         tokens = await login(kit, "a")
         with pytest.raises(InvalidScope):
             await session.refresh(kit, tokens.refresh_token, frozenset({"a", "b"}))
@@ -198,7 +202,7 @@ class TestRefreshing:
         assert one.generation == 0
 
     async def test_a_scope_that_is_taken_away_while_it_is_asked_for_is_not_given(
-        self, kit: Kit, user: User, monkeypatch: pytest.MonkeyPatch
+        self, kit: Kit, user: Account, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Between the look at the session and its turn an operator takes the scope away."""
         tokens = await login(kit)
@@ -215,7 +219,7 @@ class TestRefreshing:
 
 
 class TestClosing:
-    async def test_a_foreign_session_is_not_found_and_lives_on(self, kit: Kit, user: User) -> None:
+    async def test_a_foreign_session_is_not_found_and_lives_on(self, kit: Kit, user: Account) -> None:
         await login(kit)
         (one,) = await session.of_user(kit, user.id)
         with pytest.raises(NotFound):
@@ -226,7 +230,7 @@ class TestClosing:
 
 class TestTheAuditLog:
     async def test_every_fact_has_a_line(
-        self, kit: Kit, user: User, clock: FrozenClock, caplog: pytest.LogCaptureFixture
+        self, kit: Kit, user: Account, clock: FrozenClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, "watchword.audit")
         first = await login(kit)
@@ -265,7 +269,7 @@ class TestTheAuditLog:
         assert f"user_id='{user.id}'" in caplog.records[0].getMessage()
 
     async def test_nothing_is_logged_that_could_be_used_to_get_in(
-        self, kit: Kit, user: User, clock: FrozenClock, caplog: pytest.LogCaptureFixture
+        self, kit: Kit, user: Account, clock: FrozenClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Logs are read by many, and kept for long."""
         caplog.set_level(logging.INFO)

@@ -140,7 +140,12 @@ async def test_the_hook_is_not_asked_for_a_session_that_has_ended(house: House, 
     login = await house.login()
     await house.client.post("/logout", headers=login.headers)
     calls: list[Session] = []
-    switch.hook = lambda session: calls.append(session) or {}  # type: ignore[func-returns-value]
+
+    def note(session: Session) -> dict[str, Any]:
+        calls.append(session)
+        return {}
+
+    switch.hook = note
     assert (await house.try_refresh(login.refresh)).status_code == 400
     assert calls == []
 

@@ -109,7 +109,8 @@ class TestALoginThatIsOvertaken:
         kit = await shop.house.kit()
         found = await kit.users.find(ADA)
         assert found is not None
-        get, granted = kit.users.get, []
+        get = kit.users.get
+        granted: list[object] = []
 
         async def overtaken(user_id: str) -> Credentials[User] | None:
             if not granted:

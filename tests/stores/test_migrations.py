@@ -10,12 +10,13 @@ from sqlalchemy import Connection, insert, select, text
 
 from watchword.core import opaque
 from watchword.core.policy import Policy
+from watchword.ports import Turn
 from watchword.stores.sql import migrate
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.tables import sessions, users
 from watchword.stores.sql.users import SqlUsers
-from watchword.testing.contracts import ABSOLUTE, ACCESS, IDLE, NOW, R, Turn
+from watchword.testing.contracts import ABSOLUTE, ACCESS, IDLE, NOW, R
 
 USER = {"id": "u1", "email": "ada@example.com", "password_hash": "h", "scopes": "read", "epoch": 3, "created_at": NOW}
 SESSION = {

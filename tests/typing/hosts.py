@@ -98,5 +98,5 @@ async def again(event: LoggedIn) -> None:
 def unlike(event: int) -> None: ...
 
 
-theirs.on(LoggedIn, unlike)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
-Auth(users=object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+theirs.on(LoggedIn, unlike)  # type: ignore[arg-type]
+Auth(users=object())  # type: ignore[arg-type]

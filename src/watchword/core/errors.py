@@ -164,8 +164,6 @@ class UsernameTaken(AuthError, code="username_taken", status=409, default="This 
     """Usernames are public, so this may be told."""
 
 
-
-
 class StillReferenced(
     AuthError,
     code="still_referenced",

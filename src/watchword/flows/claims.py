@@ -10,7 +10,7 @@ from watchword.core.errors import Unavailable
 from watchword.core.models import Session
 from watchword.flows.kit import Kit
 
-logger = logging.getLogger("watchword.claims")
+logger: logging.Logger = logging.getLogger("watchword.claims")
 
 
 async def extra_claims(kit: Kit, session: Session) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from watchword.core.events import Event
 
-logger = logging.getLogger("watchword.handlers")
+logger: logging.Logger = logging.getLogger("watchword.handlers")
 
 MAX_WAITING = 10_000
 """Events that may wait for one handler; what comes on top is logged as lost, and memory stays bounded."""

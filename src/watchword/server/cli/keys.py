@@ -23,7 +23,7 @@ MIN_WIDTHS = {"kid": 26, "state": 9}
 WIDE = 100
 """Characters of a terminal that has room for everything."""
 
-keys = typer.Typer(
+keys: typer.Typer = typer.Typer(
     help="Signing keys. They rotate by themselves; these commands are for looking, and for emergencies.",
     no_args_is_help=True,
 )

@@ -54,7 +54,7 @@ class Visitor:
     """Sends requests to `url`, in the name of `host`. Proxies of the environment and redirects are not followed."""
 
     def __init__(self, url: str, host: str) -> None:
-        self.url = url.rstrip("/")
+        self.url: str = url.rstrip("/")
         self.host = host
         self.refusals: list[Answer] = []
         self._silent = 0

@@ -24,8 +24,8 @@ class Forge:
 
     def __init__(self, party: Party, token: str) -> None:
         self.token = token
-        self.key = party.key
-        self.now = int(party.kit.clock.timestamp())
+        self.key: SigningKey = party.key
+        self.now: int = int(party.kit.clock.timestamp())
         self._header = json.loads(jose.b64decode(token.split(".")[0]))
         self._claims = guests.claims(token)
 
