@@ -59,7 +59,8 @@ def _in_lists(page: list[Any], real: list[Any], where: str) -> list[str]:
     found: list[str] = []
     for item in page:
         tried: list[list[str]] = [list(differences(item, other, f"{where}[]")) for other in real]
-        found += min(tried, key=len)
+        nearest = min(tried, key=len)
+        found += nearest
     return found
 
 
