@@ -2,6 +2,9 @@
 
 from watchword.core.events import (
     Event,
+    KeyPublished,
+    KeyRetired,
+    KeysResealed,
     LoggedIn,
     LoginFailed,
     PasswordChanged,
@@ -18,6 +21,9 @@ from watchword.core.events import (
 
 __all__ = [
     "Event",
+    "KeyPublished",
+    "KeyRetired",
+    "KeysResealed",
     "LoggedIn",
     "LoginFailed",
     "PasswordChanged",
