@@ -3,7 +3,7 @@
 import json
 import math
 import secrets
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
@@ -113,6 +113,21 @@ def test_header_names_that_nobody_knows_are_ignored_on_foreign_tokens() -> None:
 @pytest.mark.parametrize("alg", EVERY_ALG)
 def test_a_good_signature_of_another_key_is_a_bad_signature(alg: str) -> None:
     refused(forge.signed({"alg": alg, "kid": "k"}, PAYLOAD, forge.signer(alg, nth=1)), keys_for(alg), BadSignature)
+
+
+@pytest.mark.parametrize("fault", [ValueError, TypeError, jwt.InvalidKeyError])
+def test_a_signature_over_which_the_library_stumbles_is_a_bad_signature(
+    fault: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What PyJWT makes of odd signatures changes with its versions; a fault of its own must not become a 500 here."""
+
+    class Stumbling:
+        def verify(self, *_: object) -> bool:
+            raise fault
+
+    token, keys = good_token(), keys_for()
+    monkeypatch.setitem(jose.ALGORITHMS, "ES256", cast("Any", Stumbling()))
+    refused(token, keys, BadSignature)
 
 
 # One key, one algorithm

@@ -84,6 +84,16 @@ class TestThePool:
         if sys.platform == "linux":
             assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICENESS
 
+    async def test_the_estimate_of_a_new_password_works_there_too(
+        self, pool: HashingPool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """There are texts whose estimate takes a second: typed into /register, they would stop every other request."""
+        where: list[str] = []
+        monkeypatch.setattr(passwords, "check", lambda *_: where.append(threading.current_thread().name))
+        await pool.check(PASSWORD, 15, ())
+        (name,) = where
+        assert name.startswith("watchword-hashing")
+
     async def test_what_does_not_fit_is_refused_and_the_rest_is_served(self, pool: HashingPool, gate: Gate) -> None:
         stored = await pool.hash(PASSWORD)
         waiting = [asyncio.create_task(pool.verify(stored, PASSWORD)) for _ in range(ROOM)]

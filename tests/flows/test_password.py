@@ -1,6 +1,7 @@
 """Proving a password, and keeping its hash at today's cost."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from watchword.flows import accounts, authenticate, password, session
 from watchword.flows.hashing import HashingPool
 from watchword.flows.kit import Kit
 from watchword.ports import Ending
-from watchword.testing import FrozenClock
+from watchword.testing import FrozenClock, seeded_entropy
 
 OLD = Argon2Parameters(memory_cost=16, time_cost=1, parallelism=1)
 
@@ -132,6 +133,30 @@ class TestProving:
         who = await sign_in(house)
         with pytest.raises(WrongPassword):
             await password.change(house, who, secret, OTHER_PASSWORD)
+
+
+class TestTheDecoy:
+    """Where there is no hash to compare with, one of a random password is, at the same cost."""
+
+    DECOY = seeded_entropy()(16).hex()
+
+    @pytest.fixture
+    async def guessed(self, house: Kit) -> Kit:
+        """A house whose decoy's password somebody has guessed."""
+        hashing = HashingPool(house.policy, seeded_entropy())
+        assert await hashing.verify(None, self.DECOY)
+        return replace(house, hashing=hashing)
+
+    async def test_its_own_password_opens_nothing(self, guessed: Kit) -> None:
+        """Whoever guessed it would otherwise be in as anybody who is not there, or has no password."""
+        with pytest.raises(InvalidGrant):
+            await password.prove(guessed, "nobody@example.com", self.DECOY)
+
+    async def test_it_changes_nothing_for_a_user_who_is_gone(self, guessed: Kit) -> None:
+        who = await sign_in(guessed)
+        await accounts.delete(guessed, who.user_id)
+        with pytest.raises(WrongPassword):
+            await password.change(guessed, who, self.DECOY, OTHER_PASSWORD)
 
 
 class TestChanging:

@@ -102,12 +102,17 @@ async def test_a_store_that_is_away_is_logged_and_left_for_the_next_time(
     assert "Done(sessions=0" in caplog.text
 
 
-async def test_a_fault_of_any_other_kind_is_logged_and_does_not_end_the_upkeep(
+async def test_a_fault_that_nobody_foresaw_is_logged_whole_and_ends_nothing(
     house: Kit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: Any) -> int:
-        raise RuntimeError("odd")
+    """A fault that got out would end the task, and from then on nothing is pruned and no key is rotated."""
 
-    monkeypatch.setattr(house.sessions, "prune", broken)
+    async def broken(*_: Any) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(house.revocations, "prune", broken)
     await upkeep.attempt(house)
-    assert "upkeep failed and will be tried again" in caplog.text
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError

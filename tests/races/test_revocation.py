@@ -92,6 +92,7 @@ ACTS: dict[str, Act] = {
     "disable": lambda d, who: accounts.disable(d.kit, who.user_id),
     "delete": lambda d, who: accounts.delete(d.kit, who.user_id),
     "password": lambda d, who: accounts.set_password(d.kit, who.user_id, "another long passphrase"),
+    "password, by its owner": lambda d, who: change_password(d, who),
     "reused refresh token": lambda d, who: reuse(d, who),
 }
 
@@ -106,6 +107,18 @@ async def reuse(d: Deployment, who: SignedIn) -> None:
         token = answer.json()["refresh_token"]
     first = {"grant_type": "refresh_token", "refresh_token": who.tokens["refresh_token"]}
     assert (await d.client.post(f"{d.urls[0]}/refresh", data=first)).status_code == 400
+
+
+async def change_password(d: Deployment, who: SignedIn) -> None:
+    """From another device, which stays signed in on every worker."""
+    form = {"username": who.email, "password": PASSWORD}
+    tokens = (await d.client.post(f"{d.urls[-1]}/login", data=form)).json()
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    body = {"current_password": PASSWORD, "new_password": "another long passphrase"}
+    assert (await d.client.post(f"{d.urls[0]}/change-password", json=body, headers=bearer)).status_code == 204
+    await d.refused_everywhere(who.bearer)
+    for url in d.urls:
+        assert (await d.client.get(f"{url}/items/", headers=bearer)).status_code == 200
 
 
 async def test_every_act_that_ends_sessions_ends_their_access_tokens_on_every_worker(

@@ -33,6 +33,13 @@ class Said:
     err: str
 
 
+def without(module: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """The command where this module is not installed."""
+    code = f"import sys; sys.modules['{module}'] = None; from watchword.__main__ import main; main()"
+    command = [sys.executable, "-c", code, "serve", "--port", "0"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
 class Terminal(io.StringIO):
     """A standard input at which somebody sits."""
 
@@ -440,6 +447,19 @@ class TestTheProgram:
         for command in ("serve", "migrate", "users"):
             assert command in done.stdout
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("module", ["typer", "uvicorn", "structlog"])
+    def test_without_its_extra_it_says_how_to_get_it(self, module: str, tmp_path: Path) -> None:
+        done = without(module, tmp_path)
+        assert done.returncode == 1
+        assert done.stderr == f"The command line needs {module}: pip install 'watchword[server]'\n"
+
+    def test_a_module_of_our_own_that_is_missing_is_a_fault_and_told_as_one(self, tmp_path: Path) -> None:
+        """An installation that is broken would otherwise be told to install what is there."""
+        done = without("watchword.server.cli.users", tmp_path)
+        assert done.returncode == 1
+        assert "ModuleNotFoundError" in done.stderr
+        assert "pip install" not in done.stderr
 
     def test_it_makes_a_user(self, tmp_path: Path) -> None:
         done = self.watchword(tmp_path, "users", "add", ADA, stdin=PASSWORD)

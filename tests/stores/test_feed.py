@@ -1,7 +1,9 @@
 """The revocation feed on SQLite: what it hears, and what happens when it does not."""
 
 import asyncio
+import gc
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
@@ -114,6 +116,46 @@ async def test_a_listener_that_fails_does_not_stop_the_feed(stores: SimpleNamesp
     stores.revocations.watch(fail)
     stores.revocations.apply([Revoked("s", 1, NOW.timestamp())])
     assert stores.revocations.covers("s", 1)
+
+
+async def test_the_feed_s_thread_survives_any_fault(
+    stores: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread that a fault ends is silence for ever: each request would ask the database until the next start."""
+    ada = await user(stores)
+    first, second = await opened(stores, ada, 1), await opened(stores, ada, 2)
+    await stores.following.start()
+    broken = threading.Event()
+
+    def fail(*_: object) -> None:
+        broken.set()
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stores.following, "advance", fail)
+        patched.setattr(stores.following, "reload", fail)
+        await stores.sessions.close(first.id, None, NOW)
+        assert await asyncio.to_thread(broken.wait, DEADLINE)
+    await becomes_true(lambda: stores.following.covers(first.id, 0))
+    await becomes_true(lambda: "the revocation feed is back" in caplog.text)
+    await stores.sessions.close(second.id, None, NOW)
+    await becomes_true(lambda: stores.following.covers(second.id, 0))
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told == ["the revocation feed is silent; requests ask the database meanwhile"]
+
+
+async def test_a_house_that_is_dropped_leaves_no_thread(sqlite_url: str, clock: FrozenClock) -> None:
+    """An application that never calls `stop` must not keep its feed, and with it the whole house, for ever."""
+    db = Database(sqlite_url)
+    db.settle(here=True)
+    before = set(threading.enumerate())
+    revocations = SqlRevocations(db, clock, Policy())
+    await revocations.start()
+    (feed,) = [thread for thread in set(threading.enumerate()) - before if thread.name == "watchword-feed"]
+    del revocations
+    gc.collect()
+    await becomes_true(lambda: not feed.is_alive())
+    await db.close()
 
 
 async def test_a_database_that_is_away_is_unavailable_and_never_a_yes(tmp_path: Any, clock: FrozenClock) -> None:

@@ -1,9 +1,11 @@
 """The first start on a loopback issuer makes what is needed, once; every start looks whether the database fits."""
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from pathlib import Path
@@ -70,6 +72,14 @@ class TestTheFolder:
     async def test_a_place_that_can_not_be_written_is_told_with_the_cure(self, tmp_path: Path) -> None:
         (tmp_path / "home").write_text("a file")
         with pytest.raises(ConfigError, match="WATCHWORD_DATA_DIR"):
+            await make_auth(tmp_path).start()
+
+    async def test_a_full_disk_is_told_with_the_cure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(**_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(tempfile, "mkstemp", full)
+        with pytest.raises(ConfigError, match=r"master\.key can't be made \(No space left .*WATCHWORD_MASTER_KEYS"):
             await make_auth(tmp_path).start()
 
     @pytest.mark.parametrize("content", ["", "\n", "short", "a" * 64])
@@ -188,6 +198,34 @@ class TestTheMasterKey:
         await started(both)
         with pytest.raises(ConfigError, match="WATCHWORD_MASTER_KEYS"):
             await make_auth(tmp_path, master_keys=KEY, database_url=database_url).start()
+
+    async def test_a_key_that_a_new_one_sealed_is_left_out_by_who_has_the_old_one_alone(
+        self, tmp_path: Path, database_url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A new master key is given to one worker after another. Those that still wait for it go on with what they can
+        open, and say so; a worker that starts without it is refused."""
+        async with open_house(tmp_path, master_keys=KEY, database_url=database_url) as house:
+            await house.register()
+            login = await house.login()
+            newer = make_auth(
+                tmp_path,
+                clock=house.clock,
+                master_keys=f"{NEW_KEY},{KEY}",
+                database_url=database_url,
+                key_rotation=3600,
+            )
+            await newer.start()
+            house.clock.tick(3000)
+            assert await (await newer.open()).keyring.rotate(house.clock.now())
+            await newer.stop()
+            kit = await house.kit()
+            await kit.keyring.reload()
+            assert "a signing key is left out: WATCHWORD_MASTER_KEYS" in caplog.text
+            assert [record.generation for record in kit.keyring.ring.records] == [1]
+            again = await house.refresh(login.refresh)
+            assert (await house.me(again)).status_code == 200
+            with pytest.raises(ConfigError, match="none of the keys opens"):
+                await make_auth(tmp_path, master_keys=KEY, database_url=database_url).start()
 
 
 class TestTheSchema:

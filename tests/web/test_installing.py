@@ -12,10 +12,12 @@ import pytest
 from asgi_lifespan import LifespanManager
 from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from fastapi.testclient import TestClient
+from starlette.routing import Host
 from starlette.websockets import WebSocketDisconnect
-from tests.house import ADA, PASSWORD, House, make_auth, open_house
+from tests.house import ADA, PASSWORD, PATIENCE, House, make_auth, open_house
 
 from watchword import Auth, ConfigError, Principal
+from watchword.flows import upkeep
 
 PUBLIC: dict[str, Any] = {"issuer": "https://auth.example.com", "master_keys": "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"}
 Add = Callable[[FastAPI], None]
@@ -135,6 +137,9 @@ class TestCollisions:
         self, tmp_path: Path, before: Add | None, after: Add | None, prefix: str
     ) -> None:
         await start(tmp_path, before, after, prefix)
+
+    async def test_what_has_no_path_takes_none(self, tmp_path: Path) -> None:
+        await start(tmp_path, lambda app: app.router.routes.append(Host("api.example.com", FastAPI())), None)
 
     async def test_a_router_of_the_host_is_looked_into(self, tmp_path: Path) -> None:
         def included(app: FastAPI) -> None:
@@ -303,6 +308,39 @@ class TestStartingAndStopping:
             async with LifespanManager(app):
                 raise AssertionError("it did not start")
         assert auth._kit is None
+
+    async def test_before_the_start_there_is_nothing_to_describe(self, tmp_path: Path) -> None:
+        assert make_auth(tmp_path).describe() == []
+
+    async def test_whoever_waits_for_a_start_that_is_stopped_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        auth = make_auth(tmp_path)
+        start = auth._start
+
+        async def and_stop(*, lifespan: bool) -> None:
+            await start(lifespan=lifespan)
+            await auth.stop()
+
+        monkeypatch.setattr(auth, "_start", and_stop)
+        with pytest.raises(ConfigError, match="stopped while it was starting"):
+            await auth.open()
+
+    async def test_upkeep_goes_on_after_a_fault(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The task that does it every hour lives as long as the application, whatever one turn meets."""
+        turns: asyncio.Queue[None] = asyncio.Queue()
+
+        async def broken(_: object) -> upkeep.Done:
+            turns.put_nowait(None)
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(upkeep, "run", broken)
+        monkeypatch.setattr("watchword.auth.UPKEEP_SECONDS", 0)
+        app, auth = FastAPI(), make_auth(tmp_path)
+        auth.install(app)
+        async with LifespanManager(app):
+            for _ in range(3):
+                await asyncio.wait_for(turns.get(), PATIENCE)
 
     async def test_stopping_twice_is_no_error(self, tmp_path: Path) -> None:
         auth = make_auth(tmp_path)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import jwt
 import pytest
+from fastapi import Depends, FastAPI, HTTPException
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
 
 from watchword.core import opaque
@@ -48,6 +49,16 @@ async def list_sessions(house: House, headers: Mapping[str, str]) -> list[dict[s
 
 
 class TestLogin:
+    async def test_a_refusal_of_the_host_s_own_stays_as_it_is(self, tmp_path: Path) -> None:
+        """A host may stand in front of every route with a dependency of its own: too many requests, say."""
+
+        async def crowded() -> None:
+            raise HTTPException(429, "slow down")
+
+        async with open_house(tmp_path, app=FastAPI(dependencies=[Depends(crowded)])) as house:
+            answer = await house.try_login()
+            assert (answer.status_code, answer.json()) == (429, {"detail": "slow down"})
+
     async def test_the_answer_is_that_of_the_rfc_and_nothing_more(self, either: House) -> None:
         await either.register()
         answer = await either.try_login()

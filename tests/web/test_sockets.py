@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import jwt
 import pytest
 from fastapi import Depends, FastAPI, Security, WebSocket, WebSocketDisconnect
 from fastapi.testclient import TestClient
@@ -14,7 +16,8 @@ from tests.house import ADA, OTHER_PASSWORD, PASSWORD, PATIENCE, House, Login, S
 
 from watchword import Principal, User
 from watchword.core.errors import Unavailable
-from watchword.flows import accounts
+from watchword.core.models import Revoked
+from watchword.flows import accounts, authenticate
 from watchword.web.lines import Line, Lines
 
 ANSWERS: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
@@ -365,6 +368,23 @@ class TestAnOpenSocket:
             monkeypatch.setattr(kit.revocations, "fresh", lambda: False)
             assert_cut(await until_closed(socket))
 
+    async def test_a_fault_in_the_looking_closes_it(
+        self, house: House, login: Login, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A fault that nobody foresaw must not leave a socket open that nobody looks at any more, nor end the watch of the
+        others."""
+        furnished = await house.login()
+        async with house.socket("/echo", login) as first, house.socket("/echo", furnished) as second:
+            await greeted(first)
+            await greeted(second)
+            with monkeypatch.context() as patched:
+                patched.setattr(authenticate, "still_good", broken)
+                (await house.kit()).revocations.apply([Revoked(sid(login), 0, house.clock.timestamp() + 600)])
+                assert_cut(await until_closed(first))
+            await house.client.post("/logout", headers=furnished.headers)
+            assert_cut(await until_closed(second))
+        assert "an open socket can't be checked, so it is closed" in caplog.text
+
     async def test_a_logout_before_the_handler_accepts_refuses_the_handshake(self, house: House, login: Login) -> None:
         at_the_door, go_on = asyncio.Event(), asyncio.Event()
 
@@ -418,6 +438,43 @@ class TestAnOpenSocket:
                 message = await asyncio.wait_for(line.receive(), PATIENCE)
             assert message["text"] == "hello"
             line.done()
+
+    async def test_a_server_that_fails_while_the_handler_ends_is_nobody_s_fault(
+        self, house: House, login: Login
+    ) -> None:
+        """What `receive` raises behind a handler that stopped listening is nobody's any more: not a line in the log."""
+        loop, untold = asyncio.get_running_loop(), list[Any]()
+        loop.set_exception_handler(lambda _, context: untold.append(context))
+        said: asyncio.Queue[Message] = asyncio.Queue()
+        said.put_nowait({"type": "websocket.connect"})
+
+        async def receive() -> Message:
+            if said.empty():
+                raise ConnectionResetError
+            return await said.get()
+
+        line = Line(receive, said.put)
+        line.access = await _access(house, login)
+        await line.receive()
+        waiting = asyncio.create_task(line.receive())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionResetError):
+            await waiting
+        await asyncio.sleep(0)
+        line.done()
+        del line, waiting
+        gc.collect()
+        await asyncio.sleep(0)
+        assert untold == []
+
+
+async def broken(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+def sid(login: Login) -> str:
+    return str(jwt.decode(login.access, options={"verify_signature": False})["sid"])
 
 
 class TestTheWatch:

@@ -13,14 +13,11 @@ USERNAME = re.compile(r"[^\W_](?:[\w.-]{0,30}[^\W_])?")
 
 
 def fold(text: str) -> str:
-    """NFKC and case-folded, until nothing changes (folding can undo NFKC for a few characters)."""
+    """NFKC and case-folded, often enough that nothing changes any more (folding can undo NFKC for a few characters)."""
     if text.isascii():
         return text.lower()  # the same, quicker
     for _ in range(4):
-        folded = unicodedata.normalize("NFKC", text).casefold()
-        if folded == text:
-            break
-        text = folded
+        text = unicodedata.normalize("NFKC", text).casefold()
     return text
 
 

@@ -128,31 +128,30 @@ class Lines:
                     await asyncio.wait_for(self._woken.wait(), TICK_SECONDS)
                 self._woken.clear()
                 ticks += 1
-                for line in self._due(asking=ticks % ASK_EVERY == 0):
-                    await self._check(line)
+                for line, access in self._due(asking=ticks % ASK_EVERY == 0):
+                    await self._check(line, access)
         finally:
             stop()
 
-    def _due(self, *, asking: bool) -> list[Line]:
+    def _due(self, *, asking: bool) -> list[tuple[Line, Access]]:
         """The lines to look at: those with news, those past `exp`; all when the keys changed, and now and then all while
         the feed is silent."""
         news, self._news = self._news, set()
+        watched = [(line, line.access) for line in self._lines if line.access]
         if None in news or (asking and not self._kit.revocations.fresh()):
-            return list(self._lines)
+            return watched
         now = self._kit.clock.timestamp()
         return [
-            line
-            for line in self._lines
-            if line.access and (line.access.principal.session_id in news or line.access.expires_at <= now)
+            (line, access)
+            for line, access in watched
+            if access.principal.session_id in news or access.expires_at <= now
         ]
 
-    async def _check(self, line: Line) -> None:
-        if line.access is None:
-            return
+    async def _check(self, line: Line, access: Access) -> None:
         try:
             if self._kit.keyring.stale:
                 await self._kit.keyring.reload()
-            await authenticate.still_good(self._kit, line.access)
+            await authenticate.still_good(self._kit, access)
         except Exception as error:
             if not isinstance(error, AuthError):
                 logger.exception("an open socket can't be checked, so it is closed")

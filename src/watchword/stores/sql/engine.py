@@ -71,7 +71,7 @@ class Database:
     @property
     def path(self) -> Path | None:
         """The SQLite file, or None for PostgreSQL."""
-        return Path(str(self.url.database)).absolute() if self.is_sqlite else None
+        return Path(str(self.url.database)) if self.is_sqlite else None
 
     @property
     def public_url(self) -> str:
@@ -186,7 +186,10 @@ def unavailable() -> Iterator[None]:
 
 
 def parse(text: str) -> URL:
-    """The URL with the driver that is used. Raises ConfigError for what is neither SQLite in a file nor PostgreSQL."""
+    """The URL with the driver that is used, and with the whole path of a file: the process may change its directory.
+
+    Raises ConfigError for what is neither SQLite in a file nor PostgreSQL.
+    """
     try:
         url = make_url(text)
     except (ArgumentError, SQLAlchemyError):
@@ -202,7 +205,8 @@ def parse(text: str) -> URL:
             "WATCHWORD_DATABASE_URL: a database in memory is lost with its worker and not seen by the next one. "
             "Name a file: sqlite:///watchword.db (in tests, one below tmp_path)."
         )
-    return url.set(drivername=DRIVERS[backend])
+    database = str(Path(str(url.database)).absolute()) if backend == "sqlite" else url.database
+    return url.set(drivername=DRIVERS[backend], database=database)
 
 
 def _place(url: URL) -> tuple[object, ...]:
@@ -221,9 +225,9 @@ def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     try:
         if not is_sqlite:
             return create_async_engine(url, pool_size=10, max_overflow=10, pool_timeout=10, hide_parameters=True)
-        path = Path(str(url.database)).absolute()  # the process may change its directory
+        path = Path(str(url.database))
         engine = create_async_engine(
-            url.set(database=str(path)),
+            url,
             pool_size=5,
             max_overflow=5,
             pool_timeout=10,

@@ -184,10 +184,7 @@ class _Follower:
 def _follow(reference: "weakref.ref[SqlRevocations]", follower: _Follower) -> None:
     """The feed's thread: poll until stopped. A failure is silence, and silence makes requests ask the database."""
     silent = False
-    while not follower.stopped.wait(POLL_SECONDS):
-        revocations = reference()
-        if revocations is None:
-            break
+    while not follower.stopped.wait(POLL_SECONDS) and (revocations := reference()) is not None:
         try:
             follower.poll(revocations)
             if silent:
