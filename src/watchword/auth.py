@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 from fastapi import APIRouter, FastAPI
 
 from watchword.core.clock import Clock, Entropy, SystemClock, system_entropy
-from watchword.core.errors import ConfigError
+from watchword.core.errors import AuthError, ConfigError
 from watchword.core.events import Event
 from watchword.core.models import Principal, Revoked, U
 from watchword.core.passwords import OWASP, Argon2Parameters
@@ -21,8 +21,8 @@ from watchword.flows.handlers import Handlers
 from watchword.flows.kit import ClaimsHook, Kit
 from watchword.ports import Users
 from watchword.web.door import Door
-from watchword.web.errors import Refused, on_refused
-from watchword.web.guard import Guard, requirement, user_of
+from watchword.web.errors import Refused, on_auth_error, on_refused
+from watchword.web.guard import Guard, optional_of, requirement, stands_in, user_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine  # noqa: TID251 - the name of the host's type, nothing more
@@ -84,6 +84,7 @@ class Auth(Generic[U]):
         self._ours: list[APIRouter] = []
         self.principal: Guard = Guard(self.open)
         self.user: Callable[..., Awaitable[U]] = cast("Callable[..., Awaitable[U]]", user_of(self.principal))
+        self.optional: Callable[..., Awaitable[Principal | None]] = optional_of(self.principal)
 
     def requires(
         self,
@@ -101,14 +102,19 @@ class Auth(Generic[U]):
     def install(self, app: FastAPI, prefix: str = "", *, health: bool = False) -> Self:
         """Add the routes below `prefix`, the well-known ones at the root, error answers and the lifespan.
 
-        Raises ConfigError for an odd prefix, or when called twice. A route that collides with one of the application's
-        raises at start and names both.
+        Raises ConfigError for an odd prefix, when called twice, and for a guard on the application as a whole. A route that
+        collides with one of the application's raises at start and names both.
         """
         if self._app is not None:
             raise ConfigError("auth.install was called already: one Auth serves one application. Make a second Auth.")
         if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
             raise ConfigError(
                 f'auth.install: the prefix {prefix!r} starts with a slash and does not end with one: "/auth".'
+            )
+        if any(stands_in(depends.dependency, self.principal) for depends in app.router.dependencies):
+            raise ConfigError(
+                "FastAPI(dependencies=[…]) holds a guard of auth, so it would stand in front of /login and /register too, and "
+                "nobody could sign in. Put it on your routers, APIRouter(dependencies=[…]), or on an application to mount."
             )
         self._app, self._prefix = app, prefix
         app.state.watchword = self
@@ -119,6 +125,7 @@ class Auth(Generic[U]):
         for router in routes.at_root(self.open, prefix, health=health):
             self._add(app, router, "")
         app.add_exception_handler(Refused, cast("Callable[..., Any]", on_refused))
+        app.add_exception_handler(AuthError, cast("Callable[..., Any]", on_auth_error))
         app.add_middleware(Door, loopback=self.policy.loopback, https=self.policy.transport_secured)
         app.router.lifespan_context = self._around(app.router.lifespan_context)
         return self

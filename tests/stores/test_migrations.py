@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, inspect, select, text
 
 from watchword.core import opaque
 from watchword.core.policy import Policy
@@ -14,7 +14,7 @@ from watchword.ports import Turn
 from watchword.stores.sql import migrate
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.sessions import SqlSessions
-from watchword.stores.sql.tables import sessions, users
+from watchword.stores.sql.tables import SCHEMA_VERSION, metadata, sessions, users
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing.contracts import ABSOLUTE, ACCESS, IDLE, NOW, R
 
@@ -76,3 +76,17 @@ def test_sessions_live_on_when_their_foreign_key_goes(empty_url: str) -> None:
         await db.close()
 
     asyncio.run(journey())
+
+
+async def test_a_downgrade_takes_all_tables_and_an_upgrade_brings_them_back(database_url: str) -> None:
+    db = Database(database_url)
+    db.settle(here=True)
+    async with db.write() as connection:
+        await connection.run_sync(to, "-base")
+    async with db.read() as connection:
+        left = await connection.run_sync(lambda found: inspect(found).get_table_names())
+    assert [name for name in left if name in metadata.tables] == []
+    assert await migrate.upgrade(db) == SCHEMA_VERSION
+    async with db.read() as connection:
+        assert metadata.tables.keys() <= {*await connection.run_sync(lambda found: inspect(found).get_table_names())}
+    await db.close()

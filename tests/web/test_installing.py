@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 from tests.house import ADA, PASSWORD, PATIENCE, House, make_auth, open_house
 
 from watchword import Auth, ConfigError, Principal
-from watchword.flows import upkeep
+from watchword.flows import accounts, upkeep
 
 PUBLIC: dict[str, Any] = {"issuer": "https://auth.example.com", "master_keys": "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"}
 Add = Callable[[FastAPI], None]
@@ -497,3 +497,55 @@ class TestTheHostHeader:
             with pytest.raises(WebSocketDisconnect), client.websocket_connect("ws://example.com/free"):
                 pass
         assert auth._kit is None
+
+
+@pytest.mark.parametrize("what", ["principal", "user", "requires", "one that stands on it"])
+def test_a_guard_on_the_application_as_a_whole_is_refused(tmp_path: Path, what: str) -> None:
+    """It would stand in front of /login too, and nobody could sign in."""
+    auth = make_auth(tmp_path)
+
+    def own(who: Annotated[Principal, Depends(auth.principal)]) -> Principal:
+        return who
+
+    guards = {
+        "principal": auth.principal,
+        "user": auth.user,
+        "requires": auth.requires("a"),
+        "one that stands on it": own,
+    }
+    with pytest.raises(ConfigError, match=r"/login .*APIRouter\(dependencies"):
+        auth.install(FastAPI(dependencies=[Depends(guards[what])]))
+
+
+def test_another_dependency_of_the_application_is_the_hosts_own_affair(tmp_path: Path) -> None:
+    def audit(request: Request) -> None: ...
+
+    make_auth(tmp_path).install(FastAPI(dependencies=[Depends(audit)]))
+
+
+async def test_an_optional_principal_is_none_without_a_token_and_refused_with_a_bad_one(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+
+        @house.app.get("/greeting")
+        async def greeting(who: Annotated[Principal | None, Depends(house.auth.optional)]) -> str:
+            return who.user_id if who else "stranger"
+
+        user_id = await house.register()
+        login = await house.login()
+        assert (await house.client.get("/greeting")).json() == "stranger"
+        assert (await house.client.get("/greeting", headers=login.headers)).json() == user_id
+        house.clock.tick(600)
+        assert (await house.client.get("/greeting", headers=login.headers)).status_code == 401
+
+
+async def test_a_refusal_that_leaves_a_route_of_the_host_is_a_problem_and_no_fault(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+
+        @house.app.post("/promote/{whom}")
+        async def promote(whom: str) -> None:
+            kit = await house.auth.open()
+            await accounts.grant(kit, (await accounts.find(kit, whom)).id, {"admin"})
+
+        answer = await house.client.post("/promote/nobody@example.com")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert answer.headers["content-type"] == "application/problem+json"

@@ -61,6 +61,11 @@ async def on_refused(connection: Request | WebSocket, refused: Any) -> Response 
     return response
 
 
+async def on_auth_error(connection: Request | WebSocket, error: Any) -> Response | None:
+    """The same for an `AuthError` that leaves a route of the application: a flow that it called refused."""
+    return await on_refused(connection, Refused(error))
+
+
 async def refuse_socket(socket: WebSocket, response: Response) -> None:
     """Answer a handshake with this response where the server can; else close, which the client sees as 403."""
     if "websocket.http.response" in socket.scope.get("extensions", {}):

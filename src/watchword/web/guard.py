@@ -4,9 +4,10 @@ No `from __future__ import annotations` here: FastAPI would turn the guards' par
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Security
+from fastapi.dependencies.utils import get_dependant
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.openapi.models import SecurityBase as SecurityModel
@@ -87,6 +88,27 @@ def user_of(guard: Guard) -> Callable[..., Awaitable[Account]]:
         return await guard.user(who)
 
     return user
+
+
+def optional_of(guard: Guard) -> Callable[..., Awaitable[Principal | None]]:
+    """The dependency behind `auth.optional`: None where no token came; one that is not good is refused all the same."""
+
+    async def optional(connection: HTTPConnection) -> Principal | None:
+        try:
+            return await guard(connection, SecurityScopes())
+        except Refused as refused:
+            if isinstance(refused.error, MissingToken):
+                return None
+            raise
+
+    return optional
+
+
+def stands_in(dependency: Any, guard: Guard) -> bool:
+    """Whether this dependency, or one that it depends on, is the guard."""
+    if dependency is guard:
+        return True
+    return any(stands_in(below.call, guard) for below in get_dependant(path="/", call=dependency).dependencies)
 
 
 def requirement(
