@@ -445,27 +445,28 @@ class TestAnOpenSocket:
         """What `receive` raises behind a handler that stopped listening is nobody's any more: not a line in the log."""
         loop, untold = asyncio.get_running_loop(), list[Any]()
         loop.set_exception_handler(lambda _, context: untold.append(context))
-        said: asyncio.Queue[Message] = asyncio.Queue()
-        said.put_nowait({"type": "websocket.connect"})
+        connect, fails = asyncio.Event(), asyncio.Event()
 
         async def receive() -> Message:
-            if said.empty():
-                raise ConnectionResetError
-            return await said.get()
+            if not connect.is_set():
+                connect.set()
+                return {"type": "websocket.connect"}
+            await fails.wait()
+            raise ConnectionResetError
 
-        line = Line(receive, said.put)
+        async def send(_: Message) -> None: ...
+
+        line = Line(receive, send)
         line.access = await _access(house, login)
         await line.receive()
-        waiting = asyncio.create_task(line.receive())
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectionResetError):
-            await waiting
-        await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(line.receive(), 0.001)
+        fails.set()
+        for _ in range(3):
+            await asyncio.sleep(0)
         line.done()
-        del line, waiting
+        del line
         gc.collect()
-        await asyncio.sleep(0)
         assert untold == []
 
 

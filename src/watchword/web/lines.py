@@ -81,8 +81,8 @@ class Line:
         """The application has returned."""
         if self.watched is not None:
             self.watched()
-        if self._next is not None and not self._next.cancel() and not self._next.cancelled():
-            self._next.exception()  # nobody asks any more, so nobody is told
+        if self._next is not None:
+            self._next.cancel()  # and where it has failed already: nobody asks any more, so nobody is told
 
     async def cut(self) -> None:
         """Close with 4401, once."""
