@@ -154,3 +154,6 @@ HERE = Environment(ROOT / ".venv", os.path.realpath(sys.executable))  # not the 
 BIN = HERE.bin
 run = HERE.run
 prepare = HERE.prepare
+
+if __name__ == "__main__":
+    prepare()
