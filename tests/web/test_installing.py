@@ -507,7 +507,7 @@ def test_a_guard_on_the_application_as_a_whole_is_refused(tmp_path: Path, what: 
     def own(who: Annotated[Principal, Depends(auth.principal)]) -> Principal:
         return who
 
-    guards = {
+    guards: dict[str, Callable[..., Any]] = {
         "principal": auth.principal,
         "user": auth.user,
         "requires": auth.requires("a"),
