@@ -24,6 +24,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from watchword.core.errors import ConfigError, Unavailable
 
 BUSY_TIMEOUT_MS = 10_000
+ISOLATION = "READ COMMITTED"
+"""PostgreSQL's own default, which an administrator may change: who waits for a lock must see what was committed meanwhile."""
+
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 FileIdentity = tuple[int, int]
@@ -139,7 +142,7 @@ class Database:
         """A host's driver may begin transactions by itself, or isolate them otherwise than the verbs are written for."""
         if self._hosts is None:
             return {"watchword_writes": True}
-        return {"isolation_level": "AUTOCOMMIT" if self.is_sqlite else "READ COMMITTED"}
+        return {"isolation_level": "AUTOCOMMIT" if self.is_sqlite else ISOLATION}
 
 
 class _Turns:
@@ -224,7 +227,9 @@ def identity(path: Path) -> FileIdentity:
 def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     try:
         if not is_sqlite:
-            return create_async_engine(url, pool_size=10, max_overflow=10, pool_timeout=10, hide_parameters=True)
+            return create_async_engine(
+                url, pool_size=10, max_overflow=10, pool_timeout=10, hide_parameters=True, isolation_level=ISOLATION
+            )
         path = Path(str(url.database))
         engine = create_async_engine(
             url,

@@ -37,7 +37,8 @@ async def end_sessions(
 
     Call it after the change of the account (disable, delete, new password) and before the commit, and return its answer
     from the verb of `Users`: then a session that is opened at the same time is either ended here, or refused because its
-    login reads the changed account.
+    login reads the changed account. Raises ConfigError for a PostgreSQL transaction that is not READ COMMITTED: it would
+    miss such a session.
     """
     return await sessions.end_all(connection, user_id, now, keep=keep)
 
@@ -47,6 +48,7 @@ async def change_session_scopes(
 ) -> tuple[Revoked, ...]:
     """Let the live sessions of a user follow what the user may do now, in the caller's transaction.
 
-    The present access tokens of the sessions that change are revoked; a refresh brings new ones.
+    The present access tokens of the sessions that change are revoked; a refresh brings new ones. Raises ConfigError as
+    `end_sessions` does.
     """
     return await sessions.change_scopes(connection, user_id, scopes, now)

@@ -8,6 +8,7 @@ from sqlalchemy import Row, and_, case, delete, func, insert, literal, select, u
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core import opaque, scopes
+from watchword.core.errors import ConfigError
 from watchword.core.models import Revoked, Session
 from watchword.core.opaque import MAX_GENERATION, Presented
 from watchword.core.policy import LEEWAY
@@ -18,6 +19,9 @@ from watchword.stores.sql.tables import UtcDateTime, feed, sessions
 TURNED, REPEATED, REUSED, REWOUND = range(4)
 USER_LOCKS = 0x77617463
 """Sets our advisory locks apart from the host's: "watc"."""
+
+SEEING = ("read committed", "read uncommitted")
+"""Isolations in which each statement sees what was committed before it. PostgreSQL 13.2."""
 
 ANSWERS = {TURNED: Turn.TURNED, REPEATED: Turn.REPEATED, REUSED: Turn.REUSED, REWOUND: Turn.REWOUND}
 
@@ -124,10 +128,18 @@ async def keep_out(connection: AsyncConnection, user_id: str, *, shared: bool = 
     """Until this transaction ends: nobody opens a session of the user, or (`shared`) nobody ends all of them.
 
     Whoever ends them waits for the sessions that are being opened, and then sees them. On SQLite every writer is alone.
+    Raises ConfigError for a host's transaction that would not see them: its snapshot is older than the wait.
     """
-    if connection.dialect.name == "postgresql":
-        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
-        await connection.execute(select(lock(func.hashtextextended(user_id, USER_LOCKS))))
+    if connection.dialect.name != "postgresql":
+        return
+    lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    locked = select(func.current_setting("transaction_isolation"), lock(func.hashtextextended(user_id, USER_LOCKS)))
+    isolation = (await connection.execute(locked)).scalar_one()
+    if not shared and isolation not in SEEING:
+        raise ConfigError(
+            f"sessions are ended in a transaction that is isolated by {isolation.upper()}, which misses those that are "
+            'being opened. Begin it with connection.execution_options(isolation_level="READ COMMITTED").'
+        )
 
 
 async def end_all(
