@@ -193,6 +193,17 @@ class Auth(Generic[U]):
         """Bring the database to this version's schema, as `watchword migrate` does; a loopback issuer's start does it too."""
         return await self._house().migrate()
 
+    @contextlib.asynccontextmanager
+    async def unlocked(self, *, foreign: bool = False) -> AsyncIterator[Kit]:
+        """For an operator's act on keys: the tools, also where a signing key does not open, or (`foreign`) the master key is
+        not the database's."""
+        home = self._house()
+        kit = await home.open(self.policy, self._clock, self._entropy, here=True, every_key=False, foreign=foreign)
+        try:
+            yield kit
+        finally:
+            await home.close(kit)
+
     @property
     def started(self) -> bool:
         """Whether it runs: since the lifespan, `start`, or the first use."""
@@ -251,8 +262,7 @@ class Auth(Generic[U]):
             if self._kit is None:
                 if self._app is not None:
                     _later("web.routes").refuse(self._app.routes, self._routes())
-                house = _later("home")
-                home = house.Home(self.settings, house.Guests(self._engine, self._users, self._claims, self._handlers))
+                home = self._house()
                 self._kit = await home.open(self.policy, self._clock, self._entropy, here=lifespan)
                 self._home = home
                 if not lifespan:  # then no upkeep follows

@@ -111,11 +111,20 @@ class Home:
             )
         return db
 
-    async def open(self, policy: Policy, clock: Clock, entropy: Entropy, *, here: bool, every_key: bool = True) -> Kit:
+    async def open(
+        self,
+        policy: Policy,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        here: bool,
+        every_key: bool = True,
+        foreign: bool = False,
+    ) -> Kit:
         """The kit, ready: schema checked, keys loaded, feed followed. Raises ConfigError with the cure.
 
         The database settles on the running event loop (`here`), or on one of its own. A signing key that does not open is
-        refused, or (without `every_key`) left out.
+        refused, or (without `every_key`) left out. A database of another master key is refused, unless `foreign`.
         """
         guests = self._guests
         self.db.settle(here=here)
@@ -138,7 +147,7 @@ class Home:
                 hosts_users=guests.users is not None,
             )
             keyring.announce = kit.announce
-            await keyring.start(strict=every_key)
+            await keyring.start(strict=every_key, foreign=foreign)
             kit.revocations.watch(keyring.on_change)
             await kit.revocations.start()
         except BaseException:

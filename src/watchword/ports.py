@@ -209,6 +209,14 @@ class Keys(Protocol):
         added at the same time is either seen here or refused there, so none is left sealed with another master key.
         """
 
+    async def abandon(self, record: KeyRecord, check: str, now: datetime, *, replacing: str) -> int | None:
+        """Forget every key, publish this one in their place, known by its `check`, and end every session; how many.
+
+        All in one step, so there is no moment without a signing key. No access token needs to be revoked: nothing that
+        signed one verifies any more. None, and no change, when the stored check value is not `replacing` any more, or the
+        record's generation was given already: of any number of callers exactly one succeeds.
+        """
+
 
 class Revocations(Protocol):
     """Which access tokens are dead before their time: a small set in memory, kept by a feed."""

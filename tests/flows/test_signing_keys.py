@@ -1,15 +1,18 @@
 """What an operator does to signing keys: no moment without one, no token that a stolen one signed, none left behind."""
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.flows.conftest import Worker
 from tests.flows.test_keyring import issue, kid_of, kids, verify
-from tests.house import ADA, PASSWORD
+from tests.house import ADA, PASSWORD, make_auth
 
-from watchword.core.errors import ConfigError, InvalidGrant, InvalidToken, NotFound, UnknownKey
+from watchword.core.errors import ConfigError, InvalidGrant, InvalidToken, NotFound, Unavailable, UnknownKey
 from watchword.core.keys import PUBLISH_AHEAD, State
 from watchword.core.models import Client, Tokens
 from watchword.core.policy import LEEWAY
@@ -19,6 +22,7 @@ from watchword.testing import FrozenClock
 
 OLD, NEW, THIRD = (f"{letter}J8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS" for letter in "kmn")
 HOUR = 3600
+Kits = Awaitable[Kit]
 
 
 async def login(kit: Kit) -> Tokens:
@@ -367,6 +371,138 @@ class TestResealing:
             await signing_keys.reseal(kit)
         assert await sealed_with(other) == [0, 0]
         assert (await signing_keys.listed(kit)).master is None
+
+
+class TestAbandoning:
+    """The master key is lost: nobody can open the signing keys, or make a refresh token's mac, ever again."""
+
+    @pytest.fixture
+    async def lost(self, tmp_path: Path, database_url: str, clock: FrozenClock) -> AsyncIterator[Callable[..., Kits]]:
+        """Workers with other master keys than the database's, let in as the command lets them in."""
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def start(master_keys: str) -> Kit:
+                auth = make_auth(tmp_path, clock=clock, database_url=database_url, master_keys=master_keys)
+                return await stack.enter_async_context(auth.unlocked(foreign=True))
+
+            yield start
+
+    async def test_everybody_signs_in_again_with_the_password_they_have(
+        self, worker: Worker, lost: Callable[..., Kits], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        old = await worker(master_keys=OLD)
+        await accounts.add(old, ADA, PASSWORD, None, frozenset({"read"}))
+        await signing_keys.publish(old)
+        tokens = await login(old)
+        with caplog.at_level(logging.INFO, "watchword.audit"):
+            done = await give_up(await lost(NEW))
+        assert done is not None
+        assert (done.keys, done.sessions, done.signing.generation) == (2, 1, 3)
+        assert "KeysAbandoned(user_id=None, keys=2, sessions=1)" in caplog.text
+        assert f"KeyPublished(user_id=None, kid='{done.signing.kid}'" in caplog.text
+        kit = await worker(master_keys=NEW)
+        with pytest.raises(InvalidToken):
+            await verify(kit, tokens.access_token)
+        with pytest.raises(InvalidGrant):
+            await session.refresh(kit, tokens.refresh_token, None)
+        again = await login(kit)
+        assert again.scopes == {"read"}
+        await verify(kit, again.access_token)
+        assert await sealed_with(kit) == [0, 0]
+        with pytest.raises(ConfigError, match="another master key"):
+            await worker(master_keys=OLD)
+
+    async def test_the_lost_key_brings_nothing_back_when_it_is_found(
+        self, worker: Worker, lost: Callable[..., Kits]
+    ) -> None:
+        """What was given up because somebody else may have it must stay given up."""
+        old = await worker(master_keys=OLD)
+        await accounts.add(old, ADA, PASSWORD, None, frozenset())
+        tokens = await login(old)
+        await give_up(await lost(NEW))
+        kit = await worker(master_keys=f"{NEW},{OLD}")
+        with pytest.raises(InvalidToken):
+            await verify(kit, tokens.access_token)
+        with pytest.raises(InvalidGrant):
+            await session.refresh(kit, tokens.refresh_token, None)
+
+    @pytest.mark.parametrize("given", [OLD, f"{NEW},{OLD}"])
+    async def test_where_nothing_is_lost_nothing_is_changed(
+        self, worker: Worker, lost: Callable[..., Kits], given: str
+    ) -> None:
+        old = await worker(master_keys=OLD)
+        await accounts.add(old, ADA, PASSWORD, None, frozenset())
+        tokens = await login(old)
+        records = await old.keys.load()
+        assert await signing_keys.lost(await lost(given)) is None
+        assert await old.keys.load() == records
+        await session.refresh(old, tokens.refresh_token, None)
+
+    async def test_of_many_operators_one_does_it_and_the_others_hear_what_happened(
+        self, worker: Worker, lost: Callable[..., Kits]
+    ) -> None:
+        """Two have typed it with NEW, one with a third key; whoever comes second must not give up the keys of today."""
+        await worker(master_keys=OLD)
+        kits = [await lost(key) for key in (NEW, NEW, THIRD)]
+        seen = [found for kit in kits if (found := await signing_keys.lost(kit))]
+        both = zip(kits, seen, strict=True)
+        answers = await asyncio.gather(*(signing_keys.abandon(*one) for one in both), return_exceptions=True)
+        assert len([one for one in answers if isinstance(one, signing_keys.Abandoned)]) == 1
+        mine = [answer for answer, key in zip(answers, (NEW, NEW, THIRD), strict=True) if key == NEW]
+        if isinstance(answers[2], ConfigError):
+            assert "somebody else has given the signing keys up" in str(answers[2])
+            assert None in mine
+        else:
+            assert all(isinstance(one, ConfigError) for one in mine)
+        assert len(await kits[0].keys.load()) == 1
+
+    async def test_a_key_that_the_lost_one_sealed_meanwhile_is_given_up_too(
+        self, worker: Worker, lost: Callable[..., Kits], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = await worker(master_keys=OLD)
+        kit = await lost(NEW)
+        abandon = kit.keys.abandon
+        answers: list[int | None] = []
+
+        async def late(*arguments: Any, **more: Any) -> int | None:
+            if not answers:
+                await signing_keys.publish(old)
+            answers.append(await abandon(*arguments, **more))
+            return answers[-1]
+
+        monkeypatch.setattr(kit.keys, "abandon", late)
+        done = await give_up(kit)
+        assert answers == [None, 0]
+        assert done is not None
+        assert (done.keys, done.signing.generation) == (2, 3)
+        assert await sealed_with(kit) == [0, 0]
+
+    async def test_a_worker_that_still_has_the_lost_key_lets_nobody_in_and_makes_no_key(
+        self, worker: Worker, lost: Callable[..., Kits], clock: FrozenClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        old = await worker(master_keys=OLD)
+        await accounts.add(old, ADA, PASSWORD, None, frozenset())
+        tokens = await login(old)
+        await give_up(await lost(NEW))
+        await old.keyring.reload()
+        with pytest.raises(InvalidToken):
+            await verify(old, tokens.access_token)
+        with pytest.raises(InvalidGrant):
+            await session.refresh(old, tokens.refresh_token, None)
+        with pytest.raises(Unavailable, match="no signing key is able"):
+            await login(old)
+        clock.tick(40 * 24 * HOUR)
+        await upkeep.attempt(old)
+        assert [record.generation for record in await old.keys.load()] == [2]
+        assert "no signing key was made: WATCHWORD_MASTER_KEYS" in caplog.text
+        new = await worker(master_keys=NEW)
+        await verify(new, issue(new))
+
+
+async def give_up(kit: Kit) -> signing_keys.Abandoned | None:
+    found = await signing_keys.lost(kit)
+    assert found is not None
+    return await signing_keys.abandon(kit, found)
 
 
 class TestTwoAlgorithms:

@@ -42,6 +42,17 @@ def test_commands_act_on_the_applications_engine(run: Run, tmp_path: Path, name:
     assert "ada@example.com" in run("--app", name, "users", "list").out
 
 
+def test_keys_are_those_of_the_applications_database(run: Run, tmp_path: Path) -> None:
+    run("--app", "app_of_the_cli_test:auth", "migrate")
+    for command in (["list"], ["rotate"], ["retire", "1", "--yes"], ["reseal"], ["abandon", "--yes"]):
+        said = run("--app", "app_of_the_cli_test:auth", "keys", *command)
+        assert (said.code, said.err) == (0, ""), command
+    with sqlite3.connect(tmp_path / "app.db") as connection:
+        assert connection.execute("SELECT count(*) FROM watchword_keys").fetchone() == (2,)
+    connection.close()
+    assert not (tmp_path / ".watchword" / "watchword.db").exists()
+
+
 def test_the_environment_names_it_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHWORD_APP", "app_of_the_cli_test:auth")
     assert "app.db" in run("migrate").out

@@ -260,6 +260,82 @@ class TestResealing:
                 worker.stop()
 
 
+class TestAbandoning:
+    """Somebody has to type this at night, without the master key."""
+
+    def test_a_lost_master_key_is_told_with_the_way_out(self, lost: Run) -> None:
+        for command in (("keys", "list"), ("users", "list"), ("serve",), ("upkeep",)):
+            assert_refused(lost(*command), "another master key", "If that key is lost for good: watchword keys abandon")
+
+    def test_it_is_asked_for_first_and_tells_what_it_does(self, lost: Run) -> None:
+        for answer in ("", "n\n", "\n"):
+            said = lost("keys", "abandon", stdin=answer)
+            assert said.code == 1
+            assert "2 signing keys are given up: every session ends, and everybody has to sign in again." in said.out
+        assert_refused(lost("keys", "list"), "another master key")
+        said = lost("keys", "abandon", stdin="y\n")
+        assert (said.code, said.err) == (0, "")
+        assert "2 signing keys are given up, and 0 sessions have ended." in said.out
+        assert "(generation 3) signs now. Users and their passwords are as they were." in said.out
+        assert "for up to 5 minutes" in said.out
+        assert states(lost) == ["signing"]
+        assert ADA in lost("users", "list").out
+
+    def test_nothing_is_given_up_where_nothing_is_lost(self, lost: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        for given in (OLD, f"{NEW},{OLD}"):
+            monkeypatch.setenv("WATCHWORD_MASTER_KEYS", given)
+            said = lost("keys", "abandon", "--yes")
+            assert (said.code, said.err) == (0, "")
+            assert "nothing is lost. Nothing was changed." in said.out
+            assert states(lost) == ["signing", "published"]
+
+    def test_twice_is_once(self, lost: Run) -> None:
+        assert lost("keys", "abandon", "--yes").code == 0
+        kid = listing(lost)["keys"][0]["kid"]
+        assert "Nothing was changed." in lost("keys", "abandon", "--yes").out
+        assert [key["kid"] for key in listing(lost)["keys"]] == [kid]
+
+    def test_it_works_on_a_desk_whose_key_file_was_deleted(self, run: Run, tmp_path: Path) -> None:
+        make(run)
+        (tmp_path / ".watchword" / "master.key").unlink()
+        assert_refused(run("users", "list"), "watchword keys abandon")
+        assert run("keys", "abandon", "--yes").code == 0
+        assert ADA in run("users", "list").out
+
+    def test_users_sign_in_again_with_the_password_they_have(self, database_url: str, tmp_path: Path) -> None:
+        """Real workers: one that had the lost key until the end, and one with the new one."""
+        base = fleet.settings(database_url, tmp_path)
+        old, new = ({**base, "WATCHWORD_MASTER_KEYS": key} for key in (OLD, NEW))
+        started = [fleet.start(old, tmp_path)]
+        try:
+            fleet.ready(started[0])
+            client = Client(started[0])
+            tokens = client.sign_in()
+            operator = watchword(new, tmp_path, "keys", "abandon", "--yes")
+            out, err = operator.communicate()
+            assert (operator.returncode, err) == (0, ""), out
+            assert "1 signing keys are given up, and 1 sessions have ended." in out
+            client.until(started[0], tokens["access_token"], 401)
+            started.append(fleet.start(new, tmp_path))
+            fleet.ready(started[1])
+            assert client.items(started[1], tokens["access_token"]) == 401
+            form = {"username": ADA, "password": PASSWORD}
+            again = httpx2.post(f"{started[1].url}/login", data=form).json()
+            assert client.items(started[1], again["access_token"]) == 200
+        finally:
+            for worker in started:
+                worker.stop()
+
+    @pytest.fixture
+    def lost(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+        """A database with a user and two keys, whose master key is not to be found."""
+        monkeypatch.setenv("WATCHWORD_MASTER_KEYS", OLD)
+        make(run)
+        run("keys", "rotate")
+        monkeypatch.setenv("WATCHWORD_MASTER_KEYS", NEW)
+        return run
+
+
 class TestUpkeep:
     def test_it_says_what_it_did(self, run: Run) -> None:
         said = run("upkeep")

@@ -6,6 +6,8 @@ import pytest
 from tests.house import House, open_house
 
 from watchword.core.errors import Unavailable
+from watchword.core.keys import KeyRecord
+from watchword.testing.contracts import a_key
 
 
 async def test_they_are_opt_in_when_embedded(house: House) -> None:
@@ -33,6 +35,21 @@ async def test_while_the_database_is_away_it_lives_and_is_not_ready(
 
         monkeypatch.setattr(kit.keyring._store, "load", away)
         assert (await house.client.get("/healthz")).status_code == 200
+        answer = await house.client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"status": "unavailable"})
+
+
+async def test_a_worker_whose_master_key_is_not_the_databases_any_more_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `keys abandon` it can open no key: a balancer must not send anybody to it."""
+    async with open_house(tmp_path, health=True) as house:
+        kit = await house.kit()
+
+        async def others() -> list[KeyRecord]:
+            return [a_key(2)]
+
+        monkeypatch.setattr(kit.keyring._store, "load", others)
         answer = await house.client.get("/readyz")
         assert (answer.status_code, answer.json()) == (503, {"status": "unavailable"})
 

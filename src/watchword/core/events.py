@@ -106,3 +106,11 @@ class KeysResealed(Event):
     """The signing keys were sealed with the first master key, and the database knows itself by that one."""
 
     keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeysAbandoned(Event):
+    """The master key was lost: every signing key was given up for a new one, and all sessions of everybody were ended."""
+
+    keys: int
+    sessions: int

@@ -24,6 +24,10 @@ LOCKED_OUT = (
     "WATCHWORD_MASTER_KEYS: the signing keys were sealed anew with a master key that is not in the list here. "
     "Put that one first."
 )
+OVERTAKEN = (
+    "WATCHWORD_MASTER_KEYS: at this moment somebody else has given the signing keys up for another master key. Nothing was "
+    "changed from here. Use that one."
+)
 DISAGREEMENT = "is this worker's. Give every worker the same; then `watchword keys rotate` makes such a key now."
 
 COOL_DOWN = 5.0
@@ -52,17 +56,20 @@ class Keyring:
         self.announce: Callable[[Event], None] = lambda event: logger.info("%r", event)
         """Where a published key is told; the kit's own `announce` once there is a kit."""
 
-    async def start(self, *, strict: bool = True) -> None:
+    async def start(self, *, strict: bool = True, foreign: bool = False) -> None:
         """Recognise the master key, load, make the first key if there is none.
 
-        Raises ConfigError for a foreign master key, and (`strict`) for a key that none opens, unless it was retired.
+        Raises ConfigError for a foreign master key, and (`strict`) for a key that none opens, unless it was retired. With
+        `foreign`, a foreign master key is left standing before the door: nothing is loaded or made.
         """
         found = await self._store.recognise(self._checks[0])
         if found not in self._checks:
+            if foreign:
+                return
             raise ConfigError(
                 "WATCHWORD_MASTER_KEYS: this database belongs to another master key. Give the key that it was made "
                 "with, or that it was resealed with (it may stand behind a new one), or point WATCHWORD_DATABASE_URL "
-                "to another database."
+                "to another database. If that key is lost for good: watchword keys abandon"
             )
         self._own = self._checks.index(found)
         if not any(record.retired_at is None for record in await self._load(strict=strict)):
@@ -137,6 +144,30 @@ class Keyring:
             if await self._store.reseal(records, sealed, self._checks[0], now):
                 await self._load()
                 return len(sealed)
+
+    async def stranger(self) -> str | None:
+        """The check value of the database, where none of this worker's master keys has it."""
+        found = await self._store.recognise(self._checks[0])
+        return None if found in self._checks else found
+
+    async def abandon(self, lost: str, now: datetime) -> tuple[int, int] | None:
+        """Give up every signing key for one under the first master key, and end every session; how many of each.
+
+        `lost` is the check value that was seen. None, and no change, when somebody else has done it for a master key of
+        this worker's meanwhile. Raises ConfigError when it was for one that is not in the list here.
+        """
+        while True:
+            records = await self._store.load()
+            made = self._make(len(records) and records[-1].generation, now, now, self._masters[0])
+            ended = await self._store.abandon(made, self._checks[0], now, replacing=lost)
+            if ended is not None:
+                await self._load()
+                return len(records), ended
+            found = await self.stranger()
+            if found is None:
+                return None
+            if found != lost:
+                raise ConfigError(OVERTAKEN)
 
     def alive(self, kid: str, timestamp: float) -> bool:
         """Whether this key still verifies at `timestamp` (seconds since the epoch)."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from watchword.core import keys
 from watchword.core.errors import NotFound
-from watchword.core.events import KeyRetired, KeysResealed
+from watchword.core.events import KeyPublished, KeyRetired, KeysAbandoned, KeysResealed
 from watchword.core.keys import KeyRecord, State
 from watchword.core.policy import LEEWAY
 from watchword.flows.kit import Kit
@@ -57,6 +57,23 @@ class Resealed:
 
     keys: int | None
     old_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A database whose master key is not given here: its check value, and how many signing keys it has."""
+
+    check: str
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """How many keys were given up and how many sessions ended with them, and the key that signs now."""
+
+    keys: int
+    sessions: int
+    signing: KeyRecord
 
 
 async def listed(kit: Kit) -> Listing:
@@ -132,6 +149,28 @@ async def reseal(kit: Kit) -> Resealed:
     if count is not None:
         kit.announce(KeysResealed(None, count))
     return Resealed(count, now + kit.policy.refresh_idle + LEEWAY)
+
+
+async def lost(kit: Kit) -> Lost | None:
+    """What would have to be given up; None where a master key that is given here is the database's: then nothing is lost."""
+    check = await kit.keyring.stranger()
+    return None if check is None else Lost(check, len(await kit.keys.load()))
+
+
+async def abandon(kit: Kit, given_up: Lost) -> Abandoned | None:
+    """For a master key that is lost: give up every signing key for one under the first master key, and end every session.
+
+    Users and their passwords stay. None, and no change, when somebody else has done the same meanwhile. Raises ConfigError
+    when they did it for another master key.
+    """
+    now = kit.clock.now()
+    done = await kit.keyring.abandon(given_up.check, now)
+    if done is None:
+        return None
+    signing = keys.signing(kit.keyring.ring.records, now)
+    kit.announce(KeysAbandoned(None, *done))
+    kit.announce(KeyPublished(None, signing.kid, signing.alg, signing.signs_from))
+    return Abandoned(*done, signing)
 
 
 def _others(kit: Kit, record: KeyRecord) -> list[KeyRecord]:

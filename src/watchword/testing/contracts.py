@@ -578,6 +578,56 @@ class KeysContract:
             if not added:
                 assert await stores.keys.add(a_key(generation, sealed=check.encode()), check)
 
+    async def test_giving_the_keys_up_leaves_one_new_key_and_no_session(self, stores: Stores) -> None:
+        await published(stores, 1, 2)
+        await stores.keys.retire(1, NOW)
+        owners = [await user(stores, name) for name in ("ada", "bob")]
+        open_ones = [await opened(stores, owner, number) for number, owner in enumerate(owners, 1)]
+        ended = await opened(stores, owners[0], 3)
+        await stores.sessions.close(ended.id, None, NOW)
+        assert await stores.keys.abandon(a_key(3), "new", NOW, replacing=CHECK) == len(open_ones)
+        assert await stores.keys.load() == [a_key(3)]
+        assert await stores.keys.recognise(CHECK) == "new"
+        assert [await stores.sessions.get(one.id, NOW) for one in open_ones] == [None, None]
+        assert (await turn(stores, open_ones[0], 0)).answer is Turn.UNKNOWN
+        assert await stores.users.get(owners[0].id) is not None
+
+    async def test_giving_up_keys_that_are_not_those_that_were_seen_changes_nothing(self, stores: Stores) -> None:
+        """Somebody else has just given them up, or a worker of the old master key has made one more."""
+        seen = await published(stores, 1, 2)
+        session = await opened(stores, await user(stores))
+        assert await stores.keys.abandon(a_key(3), "new", NOW, replacing="another") is None
+        assert await stores.keys.abandon(a_key(2, kid="new"), "new", NOW, replacing=CHECK) is None
+        assert await stores.keys.load() == seen
+        assert await stores.keys.recognise("new") == CHECK
+        assert await stores.sessions.get(session.id, NOW) == session
+
+    async def test_exactly_one_of_many_gives_the_keys_up(self, stores: Stores) -> None:
+        """Each with a master key of their own: one of them is the database's in the end, with the key that it opens."""
+        await published(stores, 1)
+        drafts = [a_key(2, kid=f"kid-{n}") for n in range(RACERS)]
+        answers = await asyncio.gather(
+            *(stores.keys.abandon(draft, f"check-{n}", NOW, replacing=CHECK) for n, draft in enumerate(drafts))
+        )
+        (winner,) = [n for n, answer in enumerate(answers) if answer is not None]
+        assert await stores.keys.load() == [drafts[winner]]
+        assert await stores.keys.recognise("late") == f"check-{winner}"
+
+    async def test_a_key_that_is_published_while_the_keys_are_given_up_is_given_up_too_or_refused(
+        self, stores: Stores
+    ) -> None:
+        """A worker that still has the lost master key must not leave a key behind that nobody can open."""
+        await published(stores, 1)
+        for generation in range(2, 22):
+            check, following = await stores.keys.recognise(""), f"check-{generation}"
+            ahead = 2 * generation
+            given_up, _ = await asyncio.gather(
+                stores.keys.abandon(a_key(ahead), following, NOW, replacing=check),
+                stores.keys.add(a_key(ahead - 1, sealed=check.encode()), check),
+            )
+            assert given_up == 0
+            assert await stores.keys.load() == [a_key(ahead)]
+
 
 class RevocationsContract:
     """`ports.Revocations`."""

@@ -22,6 +22,7 @@ def health_routes(open_house: Open) -> APIRouter:
         try:
             kit = await open_house()
             await kit.keyring.reload()
+            kit.keyring.ring.signer(kit.clock.now())
         except AuthError:
             response.status_code = 503
             return {"status": "unavailable"}

@@ -1,6 +1,5 @@
 """`watchword keys …`: the keys that sign access tokens, as their operator sees them."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -8,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from watchword.server.cli.terminal import Json, settings
+from watchword.server.cli.terminal import Json, with_auth
 
 if TYPE_CHECKING:
+    from watchword.auth import Auth
     from watchword.core.keys import KeyRecord
     from watchword.flows.kit import Kit
     from watchword.flows.signing_keys import Listed, Listing
@@ -19,6 +19,12 @@ R = TypeVar("R")
 
 MIN_WIDTHS = {"kid": 26, "state": 9}
 """What is typed again, or looked for, is never cut."""
+
+LOST = (
+    "This database belongs to a master key that is not given here. If it is lost for good, {keys} signing keys are given up: "
+    "every session ends, and everybody has to sign in again. Users and passwords stay. It can't be undone, also when the "
+    "lost key is found. Give them up?"
+)
 
 WIDE = 100
 """Characters of a terminal that has room for everything."""
@@ -147,22 +153,48 @@ def reseal() -> None:
     )
 
 
-def _with_keys(work: Callable[["Kit"], Awaitable[R]]) -> R:
-    """Run one act, also where a key does not open: that is what the operator has to see."""
-    from watchword.core.clock import SystemClock, system_entropy
-    from watchword.home import Home
+@keys.command()
+def abandon(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
+    """For a master key that is lost for good: give up every signing key, and begin anew with the first one given here.
 
-    house = settings()
+    Every session ends, and everybody has to sign in again; users and passwords stay. It can't be undone. First look for the
+    lost key (a worker that still runs has it in its environment), and stop every worker. Where a master key that is given
+    opens the database, nothing is lost, and nothing is changed.
+    """
+    from watchword.flows import signing_keys
 
-    async def act() -> R:
-        home = Home(house)
-        kit = await home.open(house.policy(), SystemClock(), system_entropy, here=True, every_key=False)
-        try:
+    async def act(kit: "Kit") -> Any:
+        lost = await signing_keys.lost(kit)
+        if lost is None:
+            return None
+        if not yes:
+            typer.confirm(LOST.format(keys=lost.keys), abort=True)
+        return await signing_keys.abandon(kit, lost)
+
+    done = _with_keys(act, foreign=True)
+    if done is None:
+        typer.echo("A master key that is given here opens this database: nothing is lost. Nothing was changed.")
+        typer.echo(
+            "To stop a signing key: watchword keys retire. To move to another master key: watchword keys reseal."
+        )
+        return
+    typer.echo(f"{done.keys} signing keys are given up, and {done.sessions} sessions have ended.")
+    typer.echo(f"{_named(done.signing)} signs now. Users and their passwords are as they were.")
+    typer.echo(
+        f"Start the workers with this master key. Other services may refuse the new tokens for up to {_max_age()}, until they "
+        "load the keys anew."
+    )
+
+
+def _with_keys(work: Callable[["Kit"], Awaitable[R]], *, foreign: bool = False) -> R:
+    """Run one act, also where a key does not open: that is what the operator has to see. `foreign`: on a database of another
+    master key too."""
+
+    async def act(house: "Auth[Any]") -> R:
+        async with house.unlocked(foreign=foreign) as kit:
             return await work(kit)
-        finally:
-            await home.close(kit)
 
-    return asyncio.run(act())
+    return with_auth(act)
 
 
 def _warning(found: "Listed") -> str:

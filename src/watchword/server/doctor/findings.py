@@ -257,7 +257,7 @@ DEPLOYMENT = (
     _weak(
         "master-key-foreign",
         "The database belongs to another master key.",
-        "Give the key that it was made with (it may stand behind a new one).",
+        "Give the key that it was made with (it may stand behind a new one). If it is lost for good: watchword keys abandon",
         "MASTER_KEYS",
     ),
     _weak(

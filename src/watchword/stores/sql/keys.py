@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core.keys import KeyRecord
 from watchword.core.policy import LEEWAY, MAX_ACCESS_TTL
 from watchword.stores.sql.engine import Database, verb
-from watchword.stores.sql.tables import facts, feed, keys
+from watchword.stores.sql.tables import facts, feed, keys, sessions
 
 CHECK = "master_key_check"
 COLUMNS = [column.name for column in keys.columns]
@@ -87,6 +87,24 @@ class SqlKeys:
             await connection.execute(update(facts).where(facts.c.name == CHECK).values(value=check))
             await _announce(connection, now)
         return True
+
+    @verb
+    async def abandon(self, record: KeyRecord, check: str, now: datetime, *, replacing: str) -> int | None:
+        """See `ports.Keys.abandon`. The check value is locked first, as `reseal` does it."""
+        newest = select(func.coalesce(func.max(keys.c.generation), 0))
+        async with self._db.write() as connection:
+            if (await connection.execute(_CHECK.with_for_update())).scalar() != replacing:
+                return None
+            if (await connection.execute(newest)).scalar_one() >= record.generation:
+                return None
+            await connection.execute(delete(keys))
+            await connection.execute(insert(keys).values({name: getattr(record, name) for name in COLUMNS}))
+            await connection.execute(update(facts).where(facts.c.name == CHECK).values(value=check))
+            ended = await connection.execute(
+                update(sessions).where(sessions.c.closed_at.is_(None)).values(closed_at=now)
+            )
+            await _announce(connection, now)
+            return ended.rowcount
 
 
 async def _announce(connection: AsyncConnection, now: datetime) -> None:
