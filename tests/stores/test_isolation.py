@@ -1,12 +1,12 @@
 """An act that ends sessions sees those that are opened beside it, whatever isolation the database or the host prefers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from tests.house import ADA
 
 from watchword import ConfigError
@@ -60,7 +60,7 @@ async def test_a_session_that_is_being_opened_is_ended_under_any_default_isolati
             while not (await login.execute(text(WAITING))).scalar_one():
                 assert not acting.done(), "it did not wait"
         session = opened()
-        row = {name: getattr(session, name, None) for name in sessions_table.columns.keys()}
+        row = {name: getattr(session, name, None) for name in [column.name for column in sessions_table.columns]}
         row |= {"r_hash": opaque.fingerprint(b"r" * 32), "answer": 0, "turned_at": NOW, "scopes": "", "methods": "pwd"}
         await login.execute(insert(sessions_table).values(row))
     revoked = await acting
@@ -76,10 +76,11 @@ async def test_a_hosts_transaction_that_could_miss_a_session_is_refused_with_the
     """The same attack on a host whose engine isolates more than we: its act would end all sessions but the thief's."""
     engine = create_async_engine(stubborn.url, isolation_level=level)
     try:
-        for act in (
+        acts: list[Callable[[AsyncConnection], Awaitable[object]]] = [
             lambda connection: end_sessions(connection, USER, NOW),
             lambda connection: change_session_scopes(connection, USER, frozenset(), NOW),
-        ):
+        ]
+        for act in acts:
             async with engine.begin() as connection:
                 with pytest.raises(ConfigError, match="READ COMMITTED"):
                     await act(connection)
