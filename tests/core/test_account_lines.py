@@ -135,7 +135,7 @@ def test_what_is_no_line_is_said(line: bytes, told: str) -> None:
         ("password_hash", [""], "write null"),
         ("password_hash", [HASH[:-5]], "not whole"),
         ("scopes", [5, {"a": 1}, [5], ["a", None], ["a b"], True], "Scopes are a list of words"),
-        ("scopes", ['quo"ted', ["é"], ["x" * 65], [f"s{n}" for n in range(65)]], "a scope with characters"),
+        ("scopes", ['quo"ted', ["é"], ["x" * 65], [f"s{n}" for n in range(65)]], "a scope is 1 to 64 visible ASCII"),
         ("disabled", [0, 1, "", "true", "no", []], "This is true or false."),
         ("created_at", ["2024-05-01T12:00:00", "2024-05-01"], "The time zone is missing"),
         ("created_at", ["yesterday", "", "2024-13-01T00:00:00Z", 1e300, -1e300], "This is ISO 8601"),

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from tests.house import make_auth, open_house
 
 from watchword import Auth, ConfigError
+from watchword.flows import signing_keys
 from watchword.home import Home
 from watchword.settings import Settings
 from watchword.stores.sql import migrate
@@ -199,11 +200,12 @@ class TestTheMasterKey:
         with pytest.raises(ConfigError, match="WATCHWORD_MASTER_KEYS"):
             await make_auth(tmp_path, master_keys=KEY, database_url=database_url).start()
 
-    async def test_a_key_that_a_new_one_sealed_is_left_out_by_who_has_the_old_one_alone(
-        self, tmp_path: Path, database_url: str, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("resealed", [False, True], ids=["before", "after"])
+    async def test_who_has_the_old_master_key_alone_opens_all_before_a_reseal_and_leaves_out_what_comes_after(
+        self, tmp_path: Path, database_url: str, caplog: pytest.LogCaptureFixture, resealed: bool
     ) -> None:
-        """A new master key is given to one worker after another. Those that still wait for it go on with what they can
-        open, and say so; a worker that starts without it is refused."""
+        """A new master key is given to one worker after another. Those that still wait for it go on: with everything while
+        the database is the old one's, with what they have opened once it was resealed, and then they say so."""
         async with open_house(tmp_path, master_keys=KEY, database_url=database_url) as house:
             await house.register()
             login = await house.login()
@@ -215,17 +217,23 @@ class TestTheMasterKey:
                 key_rotation=3600,
             )
             await newer.start()
+            if resealed:
+                await signing_keys.reseal(await newer.open())
             house.clock.tick(3000)
             assert await (await newer.open()).keyring.rotate(house.clock.now())
             await newer.stop()
             kit = await house.kit()
             await kit.keyring.reload()
-            assert "a signing key is left out: WATCHWORD_MASTER_KEYS" in caplog.text
-            assert [record.generation for record in kit.keyring.ring.records] == [1]
+            assert [record.generation for record in kit.keyring.ring.records] == ([1] if resealed else [1, 2])
+            assert ("a signing key is left out: WATCHWORD_MASTER_KEYS" in caplog.text) is resealed
             again = await house.refresh(login.refresh)
             assert (await house.me(again)).status_code == 200
-            with pytest.raises(ConfigError, match="none of the keys opens"):
-                await make_auth(tmp_path, master_keys=KEY, database_url=database_url).start()
+            late = make_auth(tmp_path, master_keys=KEY, database_url=database_url)
+            if resealed:
+                with pytest.raises(ConfigError, match="WATCHWORD_MASTER_KEYS"):
+                    await late.start()
+            else:
+                await started(late)
 
 
 class TestTheSchema:
