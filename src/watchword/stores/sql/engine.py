@@ -45,6 +45,7 @@ class Database:
         self.engine: AsyncEngine = self._make()
         self.home: asyncio.AbstractEventLoop | None = None
         self._writing = _Turns()
+        self._working: set[asyncio.Task[Any]] = set()
         self._retire: weakref.finalize[..., Any] | None = None
 
     @classmethod
@@ -98,10 +99,18 @@ class Database:
         self._retire = weakref.finalize(self, _shut_down, loop, thread, self.engine)
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """Run `work` on the engine's own loop."""
-        if self.home is None or self.home is asyncio.get_running_loop():
-            return await work()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self.home))
+        """Run `work` on the engine's own loop, to its end, also when whoever asked is cancelled.
+
+        SQLAlchemy throws the connection of a cancelled statement away; a cursor of it, in a cycle with the traceback, would
+        keep SQLite's lock until the garbage collector comes by, and nobody could write until then.
+        """
+        loop = asyncio.get_running_loop()
+        if self.home is None or self.home is loop:
+            task = loop.create_task(work())
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
+            return await asyncio.shield(task)
+        return await asyncio.shield(asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self.home)))
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -121,7 +130,9 @@ class Database:
                 yield connection
 
     async def close(self) -> None:
-        """Give every connection back."""
+        """Let what is at work come to its end, and give every connection back."""
+        if here := [task for task in self._working if task.get_loop() is asyncio.get_running_loop()]:
+            await asyncio.wait(here, timeout=BUSY_TIMEOUT_MS / 1000)
         if self._retire is not None:
             retire, self._retire = self._retire, None
             await asyncio.to_thread(retire)
