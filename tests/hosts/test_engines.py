@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
 from tests.house import ADA, CHEAP, PASSWORD
 
 from watchword import Auth, ConfigError, Settings
@@ -104,12 +105,52 @@ async def test_an_echoing_engine_does_not_write_what_we_keep_into_the_hosts_log(
     assert ADA not in caplog.text
 
 
+@pytest.mark.parametrize("logger", ["sqlalchemy.engine", None], ids=["SQLAlchemy's", "the root"])
+async def test_a_log_that_is_turned_up_as_far_as_it_goes_holds_nothing_that_we_keep(
+    engine: AsyncEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture, logger: str | None
+) -> None:
+    """The attack: the same, with `echo="debug"` or `basicConfig(level=DEBUG)`. Parameters were hidden, and the rows that came
+    back were printed, hashes and all; aiosqlite prints every statement with its parameters."""
+    with caplog.at_level(logging.DEBUG, logger=logger):
+        async with house(engine, tmp_path) as (_, client):
+            await sign_in(client)
+    assert "$argon2" not in caplog.text
+    assert ADA not in caplog.text
+
+
 async def test_many_logins_at_once_share_the_hosts_pool(engine: AsyncEngine, tmp_path: Path) -> None:
     async with house(engine, tmp_path) as (_, client):
         await sign_in(client)
         form = {"username": ADA, "password": PASSWORD}
         answers = await asyncio.gather(*(client.post("/login", data=form) for _ in range(32)))
         assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_host_that_begins_sqlites_transactions_itself_is_no_obstacle(sqlite_url: str, tmp_path: Path) -> None:
+    """SQLAlchemy's own recipe for SQLite emits BEGIN from a listener: ours came second, and every write was a 503."""
+    engine = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
+
+    def leave_it_to_me(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    event.listen(engine.sync_engine, "connect", leave_it_to_me)
+    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    async with house(engine, tmp_path) as (_, client):
+        await sign_in(client)
+    await engine.dispose()
+
+
+async def test_an_engine_that_moves_tables_into_a_schema_takes_ours_along(postgres_url: str, tmp_path: Path) -> None:
+    """The second start did not find the version, and made the tables again."""
+    engine = create_async_engine(postgres_url, execution_options={"schema_translate_map": {None: "shop"}})
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE SCHEMA shop"))
+    for _ in range(2):
+        async with house(engine, tmp_path) as (_, client):
+            await sign_in(client)
+    async with engine.begin() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM shop.watchword_users"))).scalar_one() == 1
+    await engine.dispose()
 
 
 async def test_an_account_that_a_row_of_the_host_points_to_is_not_deleted(engine: AsyncEngine, tmp_path: Path) -> None:
@@ -148,6 +189,13 @@ class TestWhatIsNoEngineForUs:
     def test_something_else_is_refused(self, tmp_path: Path) -> None:
         auth = Auth(Settings(data_dir=tmp_path), engine="sqlite:///app.db")  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="create_async_engine"):
+            asyncio.run(auth.start())
+
+    def test_one_connection_for_everybody_is_refused(self, tmp_path: Path) -> None:
+        """The attack: a request of the host that fails rolls back the logout that was just confirmed."""
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'app.db'}", poolclass=StaticPool)
+        auth = Auth(Settings(data_dir=tmp_path), engine=engine)
+        with pytest.raises(ConfigError, match="StaticPool"):
             asyncio.run(auth.start())
 
     def test_a_database_in_memory_is_refused(self, tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ without `with`); a verb that is called on another loop travels there and back.
 import asyncio
 import contextlib
 import functools
+import importlib
+import inspect
+import logging
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -20,6 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
 
 from watchword.core.errors import ConfigError, Unavailable
 
@@ -28,6 +32,9 @@ ISOLATION = "READ COMMITTED"
 """PostgreSQL's own default, which an administrator may change: who waits for a lock must see what was committed meanwhile."""
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+OPTIONS = ("prepared_statement_cache_size", "prepared_statement_name_func")
+"""What SQLAlchemy itself takes from the URL of an asyncpg engine."""
 
 FileIdentity = tuple[int, int]
 
@@ -52,7 +59,8 @@ class Database:
     def of_host(cls, engine: object) -> "Database":
         """The database of an application's own engine, which stays the application's: it is never disposed of here.
 
-        Raises ConfigError for an engine that is synchronous, has another driver, or keeps its database in memory.
+        Raises ConfigError for an engine that is synchronous, has another driver or one connection for all, or keeps its
+        database in memory.
         """
         if isinstance(engine, Engine):
             raise ConfigError(
@@ -66,7 +74,13 @@ class Database:
                 f"Auth(engine=…): the driver {engine.url.drivername} is not supported. "
                 f"Use {' or '.join(sorted(set(DRIVERS.values())))}."
             )
-        return cls(engine.url.render_as_string(hide_password=False), hosts=engine)
+        made = cls(engine.url.render_as_string(hide_password=False), hosts=engine)
+        if isinstance(engine.pool, StaticPool):
+            raise ConfigError(
+                "Auth(engine=…): StaticPool gives everybody one connection, so your transactions and Watchword's would "
+                "commit and roll back each other. Leave poolclass out, or take NullPool."
+            )
+        return made
 
     def leads_to(self, url: str) -> bool:
         """Whether `url` names this same database, whoever signs in to it."""
@@ -126,7 +140,7 @@ class Database:
             await connection.execution_options(**self._writing_options())
             async with connection.begin():
                 if self.is_sqlite and self._hosts is not None:
-                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    await _begin_anew(connection)
                 yield connection
 
     async def close(self) -> None:
@@ -144,9 +158,10 @@ class Database:
 
     def _make(self) -> AsyncEngine:
         if self._hosts is None:
-            return _create(self.url, is_sqlite=self.is_sqlite)
-        engine = self._hosts.execution_options()  # the same pool, with a face of its own
-        engine.sync_engine.hide_parameters = True  # echo=True would write password hashes into the host's log
+            engine = _create(self.url, is_sqlite=self.is_sqlite)
+        else:
+            engine = self._hosts.execution_options()  # the same pool, with a face of its own
+        _silence(engine.sync_engine)
         return engine
 
     def _writing_options(self) -> dict[str, Any]:
@@ -205,12 +220,15 @@ def parse(text: str) -> URL:
     Raises ConfigError for what is neither SQLite in a file nor PostgreSQL.
     """
     try:
+        text.encode()
         url = make_url(text)
-    except (ArgumentError, SQLAlchemyError):
+    except (ArgumentError, SQLAlchemyError, ValueError):
         raise ConfigError(
             "WATCHWORD_DATABASE_URL is not a database URL. Write sqlite:///path/to/file.db or "
             "postgresql://user:password@host/name."
         ) from None
+    if url.port is not None and not 0 < url.port < 2**16:
+        raise ConfigError("WATCHWORD_DATABASE_URL: there is no such port. Write a number from 1 to 65535, or leave it out.")
     backend = url.drivername.partition("+")[0]
     if backend not in DRIVERS:
         raise ConfigError(f"WATCHWORD_DATABASE_URL: {backend} is not supported. Use sqlite or postgresql.")
@@ -238,9 +256,11 @@ def identity(path: Path) -> FileIdentity:
 def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     try:
         if not is_sqlite:
-            return create_async_engine(
+            engine = create_async_engine(
                 url, pool_size=10, max_overflow=10, pool_timeout=10, hide_parameters=True, isolation_level=ISOLATION
             )
+            _refuse_unknown_options(engine)
+            return engine
         path = Path(str(url.database))
         engine = create_async_engine(
             url,
@@ -260,6 +280,48 @@ def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     event.listen(engine.sync_engine, "checkout", functools.partial(_check_file, path))
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _refuse_unknown_options(engine: AsyncEngine) -> None:
+    """What stands behind the `?` goes to asyncpg, which spells it otherwise than libpq and would raise TypeError."""
+    driver = importlib.import_module("asyncpg")
+    known = {*inspect.signature(driver.connect).parameters, *OPTIONS}
+    try:
+        _, options = engine.dialect.create_connect_args(engine.url)
+    except (ArgumentError, ValueError):
+        raise ConfigError("WATCHWORD_DATABASE_URL: what stands behind the ? can't be read.") from None
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        hint = "Write ssl=require for sslmode=require. " if "sslmode" in unknown else ""
+        raise ConfigError(
+            f"WATCHWORD_DATABASE_URL: asyncpg has no option {', '.join(unknown)}. {hint}"
+            "Its options are the parameters of asyncpg.connect."
+        )
+
+
+def _silence(engine: Engine) -> None:
+    """Whoever turns logging up, for a moment or for good, must not find password hashes in the log.
+
+    SQLAlchemy writes parameters at INFO (`echo=True`) and rows at DEBUG, aiosqlite parameters at DEBUG. A level that was
+    chosen for aiosqlite's own logger stays.
+    """
+    engine.hide_parameters = True
+    engine._should_log_debug = _never  # type: ignore[method-assign]
+    driver = logging.getLogger("aiosqlite")
+    if driver.level == logging.NOTSET:
+        driver.setLevel(logging.INFO)
+
+
+def _never() -> bool:
+    return False
+
+
+async def _begin_anew(connection: AsyncConnection) -> None:
+    """Take the lock first. A host's listener may have begun already, and held nothing: SQLAlchemy's recipe for SQLite does."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    if driver.in_transaction:
+        await connection.exec_driver_sql("ROLLBACK")
+    await connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 async def _open_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:

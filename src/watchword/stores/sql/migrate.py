@@ -69,9 +69,12 @@ def _make_private(path: Path) -> None:
 
 
 def _version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(VERSION_TABLE):
+    """Where a host's engine moves tables without a schema into one (`schema_translate_map`), ours are there too."""
+    moved = connection.get_execution_options().get("schema_translate_map") or {}
+    schema = moved.get(None)
+    if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
         return None
-    return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE))).scalar()
+    return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE, schema=schema))).scalar()
 
 
 def _upgrade(connection: Connection) -> None:
