@@ -1,4 +1,4 @@
-"""Requests that are cancelled in the middle of a transaction: by a timeout, a server, or whoever hangs up at the right time."""
+"""Requests that are cancelled in the middle of a transaction: by a timeout, by a server, or by whoever hangs up in time."""
 
 import asyncio
 import gc

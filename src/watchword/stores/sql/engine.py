@@ -157,10 +157,8 @@ class Database:
         self._writing = _Turns()
 
     def _make(self) -> AsyncEngine:
-        if self._hosts is None:
-            engine = _create(self.url, is_sqlite=self.is_sqlite)
-        else:
-            engine = self._hosts.execution_options()  # the same pool, with a face of its own
+        hosts = self._hosts and self._hosts.execution_options()  # the same pool, with a face of its own
+        engine = hosts or _create(self.url, is_sqlite=self.is_sqlite)
         _silence(engine.sync_engine)
         return engine
 
@@ -228,7 +226,9 @@ def parse(text: str) -> URL:
             "postgresql://user:password@host/name."
         ) from None
     if url.port is not None and not 0 < url.port < 2**16:
-        raise ConfigError("WATCHWORD_DATABASE_URL: there is no such port. Write a number from 1 to 65535, or leave it out.")
+        raise ConfigError(
+            "WATCHWORD_DATABASE_URL: there is no such port. Write a number from 1 to 65535, or leave it out."
+        )
     backend = url.drivername.partition("+")[0]
     if backend not in DRIVERS:
         raise ConfigError(f"WATCHWORD_DATABASE_URL: {backend} is not supported. Use sqlite or postgresql.")
