@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 def free_port() -> int:

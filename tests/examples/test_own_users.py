@@ -1,6 +1,8 @@
 """examples/own_users: a shop with customers, an Alembic history and bcrypt hashes takes Watchword in, and loses nothing."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import bcrypt
@@ -29,8 +31,11 @@ def shop(tmp_path: Path) -> Example:
     return example
 
 
-def connect(example: Example) -> sqlite3.Connection:
-    return sqlite3.connect(example.folder / "shop.db")
+@contextlib.contextmanager
+def connect(example: Example) -> Iterator[sqlite3.Connection]:
+    """The shop's database, as another program opens it."""
+    with contextlib.closing(sqlite3.connect(example.folder / "shop.db")) as connection, connection:
+        yield connection
 
 
 def test_it_takes_watchword_in_without_losing_a_row_and_old_passwords_work(shop: Example) -> None:

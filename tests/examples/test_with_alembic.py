@@ -1,5 +1,6 @@
 """examples/with_alembic: the application's tables point to ours, and its Alembic leaves ours alone."""
 
+import contextlib
 import re
 import sqlite3
 from pathlib import Path
@@ -53,7 +54,7 @@ def rows(example: Example, table: str) -> Any:
     """How many rows there are, read from outside."""
     if "NOTES_DATABASE" in example.settings:
         return int(example.run(f"python -c '{COUNT.format(table=table)}'").split()[-1])
-    with sqlite3.connect(example.folder / "notes.db") as connection:
+    with contextlib.closing(sqlite3.connect(example.folder / "notes.db")) as connection:
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 

@@ -1,5 +1,6 @@
 """`watchword --app main:auth …`: commands that act on an application's own Auth, its engine and its users."""
 
+import contextlib
 import json
 import sqlite3
 import sys
@@ -47,7 +48,7 @@ def test_keys_are_those_of_the_applications_database(run: Run, tmp_path: Path) -
     for command in (["list"], ["rotate"], ["retire", "1", "--yes"], ["reseal"], ["abandon", "--yes"]):
         said = run("--app", "app_of_the_cli_test:auth", "keys", *command)
         assert (said.code, said.err) == (0, ""), command
-    with sqlite3.connect(tmp_path / "app.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "app.db")) as connection:
         assert connection.execute("SELECT count(*) FROM watchword_keys").fetchone() == (2,)
     connection.close()
     assert not (tmp_path / ".watchword" / "watchword.db").exists()
@@ -89,6 +90,6 @@ def test_the_doctor_examines_the_applications_database(run: Run, tmp_path: Path)
     said = run("--app", "app_of_the_cli_test:auth", "doctor", "--no-try", "--json")
     (weak,) = [finding for finding in json.loads(said.out)["findings"] if finding["severity"] == "weak"]
     assert (weak["id"], said.code) == ("database-not-wal", 1), "the engine is the host's, and so is its journal"
-    with sqlite3.connect(tmp_path / "app.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "app.db")) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     assert run("--app", "app_of_the_cli_test:auth", "doctor", "--no-try").code == 0
