@@ -317,6 +317,12 @@ class TestMigrating:
             ("mysql://root:hunter2@localhost/x", "WATCHWORD_DATABASE_URL"),
             ("sqlite://", "WATCHWORD_DATABASE_URL"),
             ("postgresql://root:hunter2@127.0.0.1:1/x", "not available"),
+            ("postgresql://root:hunter2@127.0.0.1:port/x", "WATCHWORD_DATABASE_URL"),
+            ("postgresql://root:hunter2@127.0.0.1:70000/x", "port"),
+            ("postgresql://root@127.0.0.1:1/x?password=hunter2&sslmode=require", "ssl=require"),
+            ("postgresql://root:hunter2@127.0.0.1:1/x?no_such_option=hunter2", "no_such_option"),
+            ("postgresql://root:hunter2@127.0.0.1:1/x?prepared_statement_cache_size=hunter2", "WATCHWORD_DATABASE_URL"),
+            ("sqlite:///a\udcff.db", "WATCHWORD_DATABASE_URL"),
         ],
     )
     def test_what_can_not_be_reached_is_refused(self, run: Run, url: str, told: str) -> None:
@@ -477,3 +483,8 @@ class TestTheProgram:
         assert done.stdout == ""
         assert done.stderr.startswith("watchword: ")
         assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_list_behind_what_is_no_address_is_refused_in_words(run: Run) -> None:
+    """Bytes that are no UTF-8 arrive as surrogates, which no database takes."""
+    assert_refused(run("users", "list", "--after", "a\udcff"), "--after")

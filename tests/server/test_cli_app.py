@@ -50,8 +50,21 @@ def test_keys_are_those_of_the_applications_database(run: Run, tmp_path: Path) -
         assert (said.code, said.err) == (0, ""), command
     with contextlib.closing(sqlite3.connect(tmp_path / "app.db")) as connection:
         assert connection.execute("SELECT count(*) FROM watchword_keys").fetchone() == (2,)
-    connection.close()
     assert not (tmp_path / ".watchword" / "watchword.db").exists()
+
+
+def test_a_stolen_key_is_retired_in_the_applications_database(run: Run, tmp_path: Path) -> None:
+    """The attack: the thief of a signing key goes on, because `keys retire` stopped a key of a database that it had just
+    made for itself in the working directory, and said that all was well."""
+    name = "app_of_the_cli_test:auth"
+    run("--app", name, "migrate")
+    (key,) = json.loads(run("--app", name, "keys", "list", "--json").out)["keys"]
+    assert not (tmp_path / ".watchword" / "watchword.db").exists()
+    said = run("--app", name, "keys", "retire", key["kid"], "--yes")
+    assert said.code == 0, said.err
+    with contextlib.closing(sqlite3.connect(tmp_path / "app.db")) as connection:
+        retired = connection.execute("SELECT kid FROM watchword_keys WHERE retired_at IS NOT NULL").fetchall()
+    assert retired == [(key["kid"],)]
 
 
 def test_the_environment_names_it_too(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +82,7 @@ def test_the_environment_names_it_too(run: Run, tmp_path: Path, monkeypatch: pyt
         ("app_of_the_cli_test", ["WATCHWORD_APP", "main:auth"]),
         ("app_of_the_cli_test:", ["WATCHWORD_APP", "main:auth"]),
         (":auth", ["WATCHWORD_APP", "main:auth"]),
+        (".main:auth", ["WATCHWORD_APP", "main:auth"]),
     ],
 )
 def test_what_is_not_there_is_told_with_the_cure(run: Run, name: str, texts: list[str]) -> None:

@@ -44,6 +44,10 @@ def auth() -> "Auth[Any]":
     if named is None:
         return Auth(settings())
     module, _, path = named.partition(":")
+    if module.startswith("."):
+        raise ConfigError(
+            f"WATCHWORD_APP: {named} is relative. Name your application's Auth as module:name, main:auth."
+        )
     sys.path.insert(0, str(Path.cwd()))  # as `uvicorn main:app` finds it
     try:
         found: Any = importlib.import_module(module)

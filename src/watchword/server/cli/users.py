@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from watchword.core.errors import ConfigError
 from watchword.server.cli.terminal import Json, password, with_kit
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def list_users(
     --json prints one list of objects: id, email, username (or null), scopes (a list), disabled (true or false) and
     created_at (ISO 8601, in UTC).
     """
+    if not after.isprintable():  # no database takes the rest
+        raise ConfigError("--after is no address. Nobody stands behind it.")
     printed = with_kit(lambda kit: _print(_pages(kit, after, limit), _json_lines if as_json else _table))
     if as_json:
         typer.echo("]" if printed else "[]")

@@ -13,7 +13,7 @@ import inspect
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
@@ -255,48 +255,50 @@ def identity(path: Path) -> FileIdentity:
 
 def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
     try:
-        if not is_sqlite:
-            engine = create_async_engine(
-                url, pool_size=10, max_overflow=10, pool_timeout=10, hide_parameters=True, isolation_level=ISOLATION
-            )
-            _refuse_unknown_options(engine)
-            return engine
-        path = Path(str(url.database))
+        if is_sqlite:
+            return _create_sqlite(url)
         engine = create_async_engine(
-            url,
-            pool_size=5,
-            max_overflow=5,
-            pool_timeout=10,
-            hide_parameters=True,
-            connect_args={
-                "isolation_level": None,
-                "timeout": BUSY_TIMEOUT_MS / 1000,
-                "async_creator_fn": _open_sqlite,
-            },
+            url, pool_size=10, max_overflow=10, pool_timeout=10, hide_parameters=True, isolation_level=ISOLATION
         )
+        options = engine.dialect.create_connect_args(engine.url)[1]
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'watchword[postgres]'") from error
-    event.listen(engine.sync_engine, "connect", functools.partial(_prepare_sqlite, path))
-    event.listen(engine.sync_engine, "checkout", functools.partial(_check_file, path))
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    except (ArgumentError, ValueError):
+        raise ConfigError("WATCHWORD_DATABASE_URL: what stands behind the ? can't be read.") from None
+    _refuse_unknown(options)
     return engine
 
 
-def _refuse_unknown_options(engine: AsyncEngine) -> None:
-    """What stands behind the `?` goes to asyncpg, which spells it otherwise than libpq and would raise TypeError."""
-    driver = importlib.import_module("asyncpg")
-    known = {*inspect.signature(driver.connect).parameters, *OPTIONS}
-    try:
-        _, options = engine.dialect.create_connect_args(engine.url)
-    except (ArgumentError, ValueError):
-        raise ConfigError("WATCHWORD_DATABASE_URL: what stands behind the ? can't be read.") from None
-    unknown = sorted(options.keys() - known)
+def _refuse_unknown(options: Iterable[str]) -> None:
+    """What stands behind the `?` goes to asyncpg, which spells it otherwise than libpq, and raises TypeError."""
+    known = {*inspect.signature(importlib.import_module("asyncpg").connect).parameters, *OPTIONS}
+    unknown = sorted(set(options) - known)
     if unknown:
         hint = "Write ssl=require for sslmode=require. " if "sslmode" in unknown else ""
         raise ConfigError(
             f"WATCHWORD_DATABASE_URL: asyncpg has no option {', '.join(unknown)}. {hint}"
             "Its options are the parameters of asyncpg.connect."
         )
+
+
+def _create_sqlite(url: URL) -> AsyncEngine:
+    path = Path(str(url.database))
+    engine = create_async_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        pool_timeout=10,
+        hide_parameters=True,
+        connect_args={
+            "isolation_level": None,
+            "timeout": BUSY_TIMEOUT_MS / 1000,
+            "async_creator_fn": _open_sqlite,
+        },
+    )
+    event.listen(engine.sync_engine, "connect", functools.partial(_prepare_sqlite, path))
+    event.listen(engine.sync_engine, "checkout", functools.partial(_check_file, path))
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _silence(engine: Engine) -> None:
