@@ -7,15 +7,17 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from sqlalchemy import text
 from tests.house import ADA, PASSWORD, House, open_house
 
+from watchword import Principal
 from watchword.core.errors import AuthError
-from watchword.web.errors import page
+from watchword.flows import accounts
+from watchword.web.errors import ProblemRoute, page
 
 WORDS = {
     "en": {"status": "status", "type": "type", "says": "says", "rfc": "specified in", "code": "code", "means": "means"},
@@ -113,7 +115,19 @@ async def _open(folder: Path, **settings: Any) -> AsyncIterator[House]:
         fresh = [Depends(house.auth.requires(max_age=300))]
         app.add_api_route("/items/", list, methods=["POST"], dependencies=guarded)
         app.add_api_route("/payments", list, methods=["POST"], dependencies=fresh)
+        app.include_router(_own_routes(house))
         yield house
+
+
+def _own_routes(house: House) -> APIRouter:
+    """A route of the application's own that deletes whoever asks."""
+    router = APIRouter(route_class=ProblemRoute)
+
+    @router.delete("/account")
+    async def delete_account(who: Annotated[Principal, Depends(house.auth.principal)]) -> None:
+        await accounts.delete(await house.kit(), who.user_id)
+
+    return router
 
 
 async def _bad_form(house: House) -> list[httpx2.Response]:
@@ -187,6 +201,15 @@ async def _same_username(house: House) -> list[httpx2.Response]:
     return [await house.client.post("/register", json=body)]
 
 
+async def _with_notes(house: House) -> list[httpx2.Response]:
+    user_id = await house.register()
+    assert house.auth._home is not None
+    async with house.auth._home.db.engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE notes (owner_id TEXT REFERENCES watchword_users (id))"))
+        await connection.execute(text("INSERT INTO notes VALUES (:id)"), {"id": user_id})
+    return [await house.client.delete("/account", headers=(await house.login()).headers)]
+
+
 async def _large_body(house: House) -> list[httpx2.Response]:
     return [await house.client.post("/register", json={"email": ADA, "password": "x" * 70_000})]
 
@@ -235,6 +258,7 @@ PROVOKED: dict[str, tuple[dict[str, Any], Provoke]] = {
     "not_found": ({}, _no_session),
     "not_at_root": ({}, _mounted),
     "username_taken": ({}, _same_username),
+    "still_referenced": ({}, _with_notes),
     "request_too_large": ({}, _large_body),
     "misdirected_request": ({}, _other_host),
     "invalid_input": ({}, _odd_fields),

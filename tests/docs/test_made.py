@@ -5,11 +5,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from scripts.pages import command_line, errors, settings
+from scripts.pages import command_line, doctor, errors, settings
 from scripts.pages.__main__ import pages as made
 from scripts.pages.marked import DOCS, LANGUAGES, ROOT, Unsaid, filled, parts
 
 from watchword import Settings
+from watchword.server.doctor import findings
 from watchword.web.errors import DOCS as ERRORS
 from watchword.web.errors import page as address
 
@@ -38,6 +39,24 @@ def test_every_setting_has_its_korean_sentence_and_no_sentence_is_left_over() ->
 
 def test_every_text_of_the_command_line_has_a_korean_one() -> None:
     assert command_line.unsaid() == []
+
+
+def test_every_check_of_the_doctor_has_its_korean_texts_and_no_text_is_left_over() -> None:
+    assert doctor.unsaid() == []
+
+
+def test_a_check_without_a_korean_text_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "korean", dict)
+    with pytest.raises(Unsaid, match="setting-unknown"):
+        doctor.refusals("ko")
+    assert {"setting-unknown.weakness", "token-alg-none.title"} <= set(doctor.unsaid())
+
+
+def test_every_finding_leads_to_a_place_that_is_there() -> None:
+    """`docs` of a finding, below the documentation's root."""
+    page_, _, anchor = findings.DOCS.partition("/#")
+    for language in LANGUAGES:
+        assert f"{{ #{anchor} }}" in (DOCS / language / f"{page_}.md").read_text("utf-8")
 
 
 def test_every_code_has_its_page_in_both_languages_and_every_page_a_code() -> None:
