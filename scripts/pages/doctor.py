@@ -73,7 +73,9 @@ def korean() -> dict[str, dict[str, str]]:
 
 def _checks(kind: str, language: str) -> str:
     words = WORDS[language]
-    rows: list[tuple[str, ...]] = [(_name(one, words), *_texts(one, language)) for one in catalogue() if one["kind"] == kind]
+    rows: list[tuple[str, ...]] = [
+        (_name(one, words), *_texts(one, language)) for one in catalogue() if one["kind"] == kind
+    ]
     return _table((words["id"], words["weakness"], words["cure"]), rows)
 
 
