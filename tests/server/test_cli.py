@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -22,15 +23,17 @@ from watchword.server import cli
 from watchword.stores.sql.tables import SCHEMA_VERSION
 
 KEY = "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"
+NEW = "watchword: a new database was made in "
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said, and its exit code."""
+    """What a command said, and its exit code. `made` says that it told of a new database, which is then not in `err`."""
 
     code: int
     out: str
     err: str
+    made: bool = False
 
 
 def without(module: str, folder: Path) -> "subprocess.CompletedProcess[str]":
@@ -73,7 +76,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         out, err = capsys.readouterr()
         if isinstance(code, str):  # as the interpreter does
             code, err = 1, f"{err}{code}\n"
-        return Said(code, out, err)
+        told = [line for line in err.splitlines(keepends=True) if not line.startswith(NEW)]
+        return Said(code, out, "".join(told), made=NEW in err)
 
     return watchword
 
@@ -110,6 +114,13 @@ def can_sign_in(name: str, password: str, **more: str) -> dict[str, Any] | None:
         answer = client.post("/login", data={"username": name, "password": password, **more})
     answered: dict[str, Any] = answer.json()
     return answered if answer.status_code == 200 else None
+
+
+def test_a_command_in_the_wrong_folder_says_that_it_made_a_database(run: Run, tmp_path: Path) -> None:
+    """Else an operator looks for users who are elsewhere, or disables nobody."""
+    assert run("users", "list").made
+    assert not run("users", "list").made
+    assert not run("users", "list").made
 
 
 class TestAddingUsers:
@@ -336,6 +347,19 @@ class TestMigrating:
 
 
 class TestServing:
+    def test_a_port_in_use_is_told_before_anything_else(self, run: Run) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            assert_refused(run("serve", "--port", str(port)), f"port {port} is in use", f"--port {port + 1}")
+
+    def test_an_address_that_is_not_here_is_told_in_words(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("WATCHWORD_ISSUER", "https://auth.example.com")
+        monkeypatch.setenv("WATCHWORD_MASTER_KEYS", KEY)
+        monkeypatch.setenv("WATCHWORD_DATABASE_URL", "sqlite:///there.db")
+        assert_refused(run("serve", "--host", "192.0.2.1"), "--host 192.0.2.1", "can't be listened on")
+
     @pytest.fixture
     def served(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         """How uvicorn was called, which does not run here."""
@@ -469,7 +493,7 @@ class TestTheProgram:
 
     def test_it_makes_a_user(self, tmp_path: Path) -> None:
         done = self.watchword(tmp_path, "users", "add", ADA, stdin=PASSWORD)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr.startswith(NEW)) == (0, True)
         assert ADA in done.stdout
 
     def test_a_refused_start_ends_at_once_with_one_line(self, tmp_path: Path) -> None:

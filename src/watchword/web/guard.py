@@ -3,6 +3,7 @@
 No `from __future__ import annotations` here: FastAPI would turn the guards' parameters into query parameters.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -23,6 +24,8 @@ from watchword.flows.kit import Kit
 from watchword.web.errors import Refused
 from watchword.web.lines import LINE, Line, Switchboard
 
+logger: logging.Logger = logging.getLogger("watchword.guard")
+
 Open = Callable[[], Awaitable[Kit]]
 """Gives the kit, and starts the house first where no lifespan did."""
 
@@ -38,12 +41,17 @@ class Guard(SecurityBase):
         self.model: SecurityModel = OAuth2Model(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="/login")))
         self._open = open_house
         self._switchboard = Switchboard()
+        self._installed = False
 
     def moved_to(self, prefix: str) -> None:
         """The token URL that OpenAPI names, under the prefix of `install`."""
         self.model = OAuth2Model(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl=f"{prefix}/login")))
+        self._installed = True
 
     async def __call__(self, connection: HTTPConnection, needed: SecurityScopes) -> Principal:
+        if not self._installed:
+            self._installed = True  # once is enough
+            logger.warning("a guard stands before a route, but auth.install(app) was not called: there is no /login")
         try:
             kit = await self._open()
             access = await self._access(connection, kit)

@@ -1,7 +1,9 @@
 """The command line. What it needs is loaded by the command that needs it, so that `--help` is quick."""
 
 import asyncio
+import errno
 import shutil
+import socket
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,6 +75,7 @@ def serve(
             f"--host {host} would serve other machines, but the issuer {chosen.issuer} is this machine alone. Set "
             "WATCHWORD_ISSUER to the public https address and WATCHWORD_MASTER_KEYS to a secret of your own."
         )
+    _refuse_taken(host, port)
     asyncio.run(_welcome(chosen))
     uvicorn.run(
         "watchword.server.app:create_app",
@@ -108,6 +111,21 @@ def _only_here(host: str) -> bool:
     from watchword.web.client import TEST_HOSTS, is_local
 
     return host not in TEST_HOSTS and is_local(f"[{host}]" if ":" in host else host)
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Told before the welcome, not behind it. Whoever takes the port in between is uvicorn's to tell."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError(
+                    f"port {port} is in use, by another Watchword perhaps. Stop that, or choose another: --port {port + 1}"
+                ) from None
+            raise ConfigError(f"--host {host} --port {port} can't be listened on: {error.strerror}.") from None
 
 
 async def _welcome(settings: "Settings") -> None:

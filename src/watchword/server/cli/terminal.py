@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+NOT_HERE = "If yours is elsewhere, run commands in your application's folder, or set WATCHWORD_DATA_DIR."
+
 Json = Annotated[bool, typer.Option("--json", help="JSON, for other programs")]
 
 
@@ -67,13 +69,25 @@ def with_kit(work: Callable[["Kit"], Awaitable[R]]) -> R:
     """Run one act on the deployment. Running workers hear of it by the feed."""
 
     async def act(house: "Auth[Any]") -> R:
+        new = _is_new(house.whereabouts())
         await house.start()
+        if new:
+            typer.echo(
+                f"watchword: a new database was made in {house.settings.data_dir.absolute()}. {NOT_HERE}", err=True
+            )
         try:
             return await work(await house.open())
         finally:
             await house.stop()
 
     return with_auth(act)
+
+
+def _is_new(where: "Settings") -> bool:
+    """Whether a start would make the database, which an operator in the wrong folder does not mean."""
+    from watchword.home import DATABASE_FILE
+
+    return where.database_url is None and not (where.data_dir / DATABASE_FILE).exists()
 
 
 def with_auth(work: Callable[["Auth[Any]"], Awaitable[R]]) -> R:

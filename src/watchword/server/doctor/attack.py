@@ -42,7 +42,10 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`title` names it; `weakness` is true when it succeeds. `run` returns when it was refused, raises otherwise."""
+    """`title` names it; `weakness` is true when it succeeds. `run` returns when it was refused, raises otherwise.
+
+    `of_development` says that it is only worth a note on a loopback issuer: uvicorn's own defaults are meant for that.
+    """
 
     id: str
     title: str
@@ -51,6 +54,7 @@ class Attack:
     run: Callable[[Scene], Awaitable[None]]
     severity: Severity = "weak"
     setting: str | None = None
+    of_development: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,13 @@ class Attempt:
     result: Result
     because: str = ""
 
-    def finding(self) -> Finding | None:
-        """What is weak, where the attack succeeded."""
+    def finding(self, *, loopback: bool) -> Finding | None:
+        """What is weak, where the attack succeeded against a server whose issuer is (or is not) this machine alone."""
         if self.result != "accepted":
             return None
         one = self.attack
-        return Finding(one.id, one.severity, f"{one.weakness} ({self.because})", one.cure, one.setting, DOCS)
+        severity: Severity = "note" if one.of_development and loopback else one.severity
+        return Finding(one.id, severity, f"{one.weakness} ({self.because})", one.cure, one.setting, DOCS)
 
 
 def must_refuse(answer: "Answer", what: str) -> None:

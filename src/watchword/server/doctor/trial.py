@@ -75,7 +75,10 @@ async def _attack(
             scene = await _enter(scene, stack, auth, findings)
         give_up = asyncio.get_running_loop().time() + SECONDS
         attempts = [await _try(attack, scene, give_up) for attack in chosen]
-    return [*findings, *(finding for one in attempts if (finding := one.finding()))], attempts
+    return [
+        *findings,
+        *(finding for one in attempts if (finding := one.finding(loopback=scene.settings.loopback))),
+    ], attempts
 
 
 async def _try(attack: Attack, scene: Scene, give_up: float) -> Attempt:

@@ -180,6 +180,7 @@ ATTACKS = (
         "The answers say what software runs here.",
         "Start it with `watchword serve`, or uvicorn with --no-server-header; nginx: server_tokens off.",
         software,
+        of_development=True,
     ),
     Attack("request-odd", "Malformed requests", "A malformed request is not refused.", PASS_ON, odd_requests),
     Attack("request-oversized", "Oversized bodies", "Bodies of any size are read.", PASS_ON, oversized),

@@ -86,6 +86,7 @@ ATTACKS = (
         "WATCHWORD_TRUSTED_PROXIES.",
         address,
         setting="WATCHWORD_TRUSTED_PROXIES",
+        of_development=True,
     ),
     Attack(
         "forwarded-host",
