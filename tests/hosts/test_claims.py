@@ -82,6 +82,72 @@ async def test_a_reserved_claim_cannot_be_set(house: House, switch: Switch, name
     assert "access_token" not in refused.text
 
 
+@pytest.mark.parametrize("name", ["SUB", "Acr", "\u017fub", "\uff53\uff55\uff42", "scope "])
+async def test_a_reserved_claim_cannot_be_set_in_another_spelling(house: House, switch: Switch, name: str) -> None:
+    """TC-09. The attack: another service reads the token with Go's encoding/json, which takes `SUB`, and even a long s, for
+    `sub`: whoever gets such a name into the hook's mapping is another user there."""
+    switch.hook = lambda _: {name: "admin"}
+    assert (await house.try_login()).status_code == 503
+
+
+async def test_claims_and_scopes_that_make_a_token_too_long_give_no_token(house: House, switch: Switch) -> None:
+    """A token over 8 KB would be handed out, and then refused by every route: signed in, and locked out."""
+    await house.grant(ADA, *(f"{number:02}{'x' * 62}" for number in range(64)))
+    switch.hook = lambda _: {"long": "x" * 2000}
+    assert (await house.try_login()).status_code == 503
+    switch.hook = lambda _: {"long": "x" * 500}
+    assert (await house.me(await house.login())).status_code == 200
+
+
+@pytest.mark.parametrize("generation", ["older", "the one before"])
+@pytest.mark.parametrize("scope", ["", "admin"])
+async def test_a_copied_token_ends_the_session_whatever_the_hook_and_the_scope(
+    house: House, switch: Switch, generation: str, scope: str
+) -> None:
+    """RFC 9700 4.14.2. The attack: while the hook is broken, or with a scope that is refused, a copied token is tried
+    again and again; each time the refusal came first, and the session that somebody has a copy of lived on."""
+    first = await house.login()
+    second = await house.refresh(first.refresh)
+    newest = second if generation == "the one before" else await house.refresh(second.refresh)
+    house.clock.tick(60)
+
+    def fail(_: Session) -> dict[str, Any]:
+        raise RuntimeError("away")
+
+    switch.hook = fail
+    refused = await house.try_refresh(first.refresh, scope=scope)
+    assert refused.json()["error"] == "invalid_grant"
+    switch.hook = lambda _: {}
+    assert (await house.try_refresh(newest.refresh)).status_code == 400
+
+
+async def test_a_repeat_within_the_grace_is_refused_a_wider_scope_and_costs_nothing(house: House) -> None:
+    first = await house.login()
+    await house.refresh(first.refresh)
+    assert (await house.try_refresh(first.refresh, scope="admin")).json()["error"] == "invalid_scope"
+    await house.refresh(first.refresh)
+
+
+async def test_claims_are_made_of_the_scopes_that_the_token_has(
+    house: House, switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attack: refresh while the operator takes `admin` away. The token came after the revocation, so it lives; its
+    scopes were the new ones, and the role that the hook had made of the old ones went in with them."""
+    await house.grant(ADA, "admin")
+    switch.hook = lambda session: {"role": "admin" if "admin" in session.scopes else "guest"}
+    login = await house.login()
+    kit = await house.kit()
+    turn = kit.sessions.turn
+
+    async def overtaken(*args: Any, **kwargs: Any) -> Any:
+        await house.grant(ADA)
+        return await turn(*args, **kwargs)
+
+    monkeypatch.setattr(kit.sessions, "turn", overtaken)
+    refreshed = await house.refresh(login.refresh)
+    assert (await claims(house, refreshed.access))["role"] == "guest"
+
+
 @pytest.mark.parametrize(
     "made",
     [

@@ -1,12 +1,13 @@
 """Access tokens: the RFC 9068 layer on top of `jose`. One `issue`, one `verify`, one REQUIRED."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from watchword.core import jose, opaque, scopes, strict_json
-from watchword.core.errors import ExpiredToken, InvalidToken
+from watchword.core.errors import ExpiredToken, InvalidToken, Unavailable
 from watchword.core.keys import KeyRing
 from watchword.core.models import FrozenDict, Principal, Session, Tokens
 from watchword.core.policy import LEEWAY, MAX_ACCESS_TTL, Policy
@@ -49,9 +50,9 @@ def accept_claims(claims: Mapping[str, Any]) -> FrozenDict:
     Raises ValueError for a reserved name, for what is not plain JSON or would come back changed, and above MAX_EXTRA bytes.
     """
     extra = dict(claims)
-    taken = sorted(RESERVED.intersection(extra))
+    taken = sorted(name for name in extra if isinstance(name, str) and _folded(name) in RESERVED)
     if taken:
-        raise ValueError(f"{', '.join(taken)}: reserved claims are not the hook's to set")
+        raise ValueError(f"{', '.join(map(ascii, taken))}: reserved claims are not the hook's to set, in any case or width")
     try:
         written = strict_json.dumps(extra)
         same = strict_json.loads(written, "claims") == extra
@@ -64,6 +65,11 @@ def accept_claims(claims: Mapping[str, Any]) -> FrozenDict:
     return FrozenDict(extra)
 
 
+def _folded(name: str) -> str:
+    """As a verifier may read it: Go's encoding/json, for one, takes `ACR` and `\u017fub` for `acr` and `sub`."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
 def issue(
     ring: KeyRing,
     policy: Policy,
@@ -73,7 +79,10 @@ def issue(
     now: datetime,
     extra: Mapping[str, Any] | None = None,
 ) -> str:
-    """A signed access token for this session, carrying `granted` and a host's accepted claims. It never outlives it."""
+    """A signed access token for this session, carrying `granted` and a host's accepted claims. It never outlives it.
+
+    Raises Unavailable when it would be too long to be read: nobody is handed a token that is refused everywhere.
+    """
     issued_at = int(now.timestamp())
     payload = {
         **(extra or {}),
@@ -90,7 +99,10 @@ def issue(
         "auth_time": int(session.auth_time.timestamp()),
         "amr": sorted(session.methods),
     }
-    return jose.sign(ring.signer(now), TYP, strict_json.dumps(payload))
+    token = jose.sign(ring.signer(now), TYP, strict_json.dumps(payload))
+    if len(token) > jose.MAX_TOKEN:
+        raise Unavailable("the access token would be too long: the scopes and the hook's claims are too many together")
+    return token
 
 
 def pair(

@@ -8,6 +8,7 @@ from watchword.core import opaque, scopes, tokens
 from watchword.core.errors import InvalidGrant, InvalidScope, NotFound, RefreshReused
 from watchword.core.events import LoggedIn, RefreshTokenReused, SessionClosed, SessionsEnded, StateRewound
 from watchword.core.models import Account, Client, Proof, Revoked, Session, Tokens
+from watchword.core.opaque import Presented
 from watchword.flows.claims import extra_claims
 from watchword.flows.kit import Kit
 from watchword.ports import Turn
@@ -49,7 +50,7 @@ async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None) ->
     await kit.keyring.follow(heard=kit.revocations.fresh())
     ring = kit.keyring.ring
     presented = tokens.read_refresh(refresh_token, ring)
-    claims = await _look_ahead(kit, presented.session_id, asked, now)
+    ahead, claims = await _look_ahead(kit, presented, asked, now)
     policy = kit.policy
     turned = await kit.sessions.turn(
         presented, now, grace=policy.refresh_grace, idle=policy.refresh_idle, access_ttl=policy.access_ttl
@@ -62,6 +63,10 @@ async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None) ->
         raise InvalidGrant("no live session has this refresh token")
     if turned.answer is Turn.REWOUND:
         kit.announce(StateRewound(session.user_id, session.id, session.generation))
+    if ahead is None:
+        claims = await _look_at(kit, session, asked)
+    elif ahead.scopes != session.scopes:  # changed since the look: what the hook made of the old ones was revoked
+        claims = await extra_claims(kit, session)
     granted = scopes.grant(asked, session.scopes)
     return tokens.pair(ring, policy, session, granted, presented.r, kit.entropy(16), now, claims)
 
@@ -123,17 +128,24 @@ async def _still_proven(kit: Kit, proof: Proof, session: Session, now: datetime)
 
 
 async def _look_ahead(
-    kit: Kit, session_id: str, asked: frozenset[str] | None, now: datetime
-) -> Mapping[str, Any] | None:
+    kit: Kit, presented: Presented, asked: frozenset[str] | None, now: datetime
+) -> tuple[Session | None, Mapping[str, Any] | None]:
     """What has to be known before a refresh token is turned: a refusal or a failing hook must not use it up.
 
-    Costs nothing where it is not needed: no scopes asked for, no hook, accounts of our own.
+    Only the current token can be used up. An older one is a repeat, which costs nothing, or a copy: that has to end the
+    session, whatever scope the thief asks for and whatever the hook says. Costs nothing where it is not needed: no scopes
+    asked for, no hook, accounts of our own.
     """
     if asked is None and kit.claims is None and not kit.hosts_users:
-        return None
-    session = await kit.sessions.get(session_id, now)
-    if session is None:
-        return None
+        return None, None
+    session = await kit.sessions.get(presented.session_id, now)
+    if session is None or presented.generation < session.generation:
+        return None, None
+    return session, await _look_at(kit, session, asked)
+
+
+async def _look_at(kit: Kit, session: Session, asked: frozenset[str] | None) -> Mapping[str, Any] | None:
+    """The hook's claims for the session. Raises InvalidScope, and InvalidGrant for a host's user who is gone."""
     if asked is not None and not asked <= session.scopes:
         raise InvalidScope("a refresh may only narrow")
     if kit.hosts_users:
