@@ -231,6 +231,8 @@ ABSURD = {
     f"$argon2i$v=19$m=8,t=4294967295,p=1{PHC}": "over 4 GiB",
     f"argon2$argon2d$v=19$m=65536,t=1000,p=1{PHC}": "over 4 GiB",
     f"$argon2id$v=19$m=65536,t=1,p=65{PHC}": "over 64 lanes",
+    f"$argon2id$v=19$m=512,t=8192,p=64{PHC}": "over 16,384 passes",  # within all other bounds: two minutes
+    f"scrypt:2:1048576:4${SALT}${bytes(64).hex()}": "over 256 MiB",  # the same: 1.6 GB
 }
 
 
@@ -271,6 +273,8 @@ def test_an_absurd_cost_is_refused_before_any_work(stored: str, no_work: None) -
         (f"$argon2id$v=19$m=8,t=1,p=1${b64s(bytes(16))}${b64s(bytes(15))}", "not whole"),
         (f"$argon2id$v=19$m=8,t=1,p=1${'A' * 21}B${b64s(bytes(32))}", "not whole"),
         ("$2x$04$" + "a" * 53, "not whole"),
+        (f"pbkdf2_sha256$1000$sa\0lt{SHORT}", "not whole"),  # PostgreSQL has no NUL: the line would stop every import
+        (f"scrypt:1024:8:1$salt\x1b[2J${bytes(64).hex()}", "not whole"),
         ("5f4dcc3b5aa765d61d8327deb882cf99", "unknown kind"),
         ("$6$rounds=5000$saltsalt$" + "a" * 86, "unknown kind"),
         ("md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "unknown kind"),

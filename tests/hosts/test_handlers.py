@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.house import ADA, PASSWORD, open_house
 
-from watchword import events
+from watchword import ConfigError, events
 from watchword.core.events import LoggedIn, LoginFailed
 from watchword.flows import accounts, handlers
 from watchword.flows.handlers import Handlers
@@ -159,3 +162,55 @@ async def test_the_host_signs_a_user_out_everywhere(tmp_path: Path) -> None:
         for login in (first, second):
             assert (await house.me(login)).status_code == 401
         assert (await house.try_login(ADA)).status_code == 200
+
+
+async def test_a_handler_knows_nothing_of_the_request_that_came_first() -> None:
+    """The attack: two tenants sign in at once, and a handler that asks a context variable whose request this is writes the
+    second one's event into the first one's books."""
+    tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
+    heard: list[tuple[str | None, str]] = []
+    posts = Handlers()
+    posts.add(LoginFailed, lambda event: heard.append((event.user_id, tenant.get())))
+    for name in ("acme", "zenith"):
+        tenant.set(name)
+        posts.tell(LoginFailed(name, "wrong password"))
+    await posts.drain()
+    assert heard == [("acme", "nobody"), ("zenith", "nobody")]
+
+
+def stop(_: LoginFailed) -> None:
+    next(iter(()))
+
+
+async def cancel(_: LoginFailed) -> None:
+    task = asyncio.create_task(asyncio.sleep(0))
+    task.cancel()
+    await task
+
+
+@pytest.mark.parametrize("handler", [stop, cancel])
+async def test_a_handler_that_fails_oddly_still_gets_the_next_event(
+    handler: Callable[[LoginFailed], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """StopIteration can't be put into a future, which then waits for ever; CancelledError is no Exception."""
+    heard: list[LoginFailed] = []
+
+    def both(event: LoginFailed) -> Any:
+        heard.append(event)
+        return handler(event)
+
+    posts = Handlers()
+    posts.add(LoginFailed, both)
+    for name in ("one", "two"):
+        posts.tell(LoginFailed(name, "wrong password"))
+    async with asyncio.timeout(20):
+        await posts.drain()
+    assert [event.user_id for event in heard] == ["one", "two"]
+    assert "LoginFailed" in caplog.text
+
+
+@pytest.mark.parametrize(("kind", "handler"), [(print, LoginFailed), ("LoggedIn", print), (int, print), (LoginFailed, 7)])
+def test_what_is_no_event_or_no_handler_is_refused_at_once(kind: Any, handler: Any) -> None:
+    """Else the first login after the deployment raises TypeError, and every one after it."""
+    with pytest.raises(ConfigError, match=r"auth\.on\(LoggedIn, handler\)"):
+        Handlers().add(kind, handler)

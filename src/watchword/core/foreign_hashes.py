@@ -42,6 +42,9 @@ SCRYPT_MIN_MEMORY, SCRYPT_MAX_MEMORY = 2**20, 2**28
 SCRYPT_MAX_WORK = 2**30
 """128 · N · r · p in bytes, which is what it takes time for: 1 GiB, some 4 s."""
 
+SCRYPT_MAX_BLOCKS = 2**26
+"""128 · r · p in bytes, which it holds several times over: with N = 2 and r = 2**20 that took 1.6 GB."""
+
 ARGON2_MAX_MEMORY = 2**20
 """In KiB: 1 GiB, libsodium's "sensitive"."""
 
@@ -50,6 +53,10 @@ ARGON2_MAX_WORK = 2**22
 
 ARGON2_MAX_LANES = 64
 """Every lane is a thread while it is computed."""
+
+ARGON2_MAX_STARTS = 2**14
+"""Passes · lanes, where there is more than one lane: each starts four threads, some 3 s. 512 KiB in 8,192 passes and 64
+lanes are within ARGON2_MAX_WORK, and took two minutes."""
 
 ARGON2_MIN_SALT, ARGON2_MIN_TAG, ARGON2_STRONG_TAG = 8, 4, 16
 """In bytes. 8 and 4 are Argon2's own least (RFC 9106 3.1); every library writes at least 16, so fewer were cut off."""
@@ -61,16 +68,19 @@ DIGESTS = {"sha1": 20, "sha256": 32, "sha512": 64}
 """The hash functions of PBKDF2, and how many bytes of each are kept. A shorter rest would fit a wrong password too."""
 
 NUMBER = "[1-9][0-9]{0,9}"
+SALT = r"[^$\x00-\x1f\x7f]*"
+"""A salt that is used as it is written: without control characters, of which PostgreSQL refuses NUL."""
+
 B64 = "[A-Za-z0-9+/]"
 BCRYPT = re.compile(r"(bcrypt\$|bcrypt_sha256\$)?(\$2[aby]\$([0-9]{2})\$)([./A-Za-z0-9]{22})([./A-Za-z0-9]{31})")
 ARGON2 = re.compile(
     rf"(?:argon2)?(\$argon2(?:id|i|d)(?:\$v=(?:16|19))?\$m=({NUMBER}),t=({NUMBER}),p=({NUMBER})\$({B64}*)\$({B64}*))"
 )
-PBKDF2_DJANGO = re.compile(rf"pbkdf2_(sha1|sha256)\$({NUMBER})\$([^$]*)\$({B64}*={{0,2}})")
-PBKDF2_WERKZEUG = re.compile(rf"pbkdf2:(sha1|sha256|sha512):({NUMBER})\$([^$]*)\$([0-9a-f]*)")
+PBKDF2_DJANGO = re.compile(rf"pbkdf2_(sha1|sha256)\$({NUMBER})\$({SALT})\$({B64}*={{0,2}})")
+PBKDF2_WERKZEUG = re.compile(rf"pbkdf2:(sha1|sha256|sha512):({NUMBER})\$({SALT})\$([0-9a-f]*)")
 PBKDF2_PASSLIB = re.compile(rf"\$pbkdf2(?:-(sha256|sha512))?\$({NUMBER})\$([A-Za-z0-9./]*)\$([A-Za-z0-9./]*)")
-SCRYPT_DJANGO = re.compile(rf"scrypt\$({NUMBER})\$([^$]*)\$({NUMBER})\$({NUMBER})\$({B64}*={{0,2}})")
-SCRYPT_WERKZEUG = re.compile(rf"scrypt:({NUMBER}):({NUMBER}):({NUMBER})\$([^$]*)\$([0-9a-f]*)")
+SCRYPT_DJANGO = re.compile(rf"scrypt\$({NUMBER})\$({SALT})\$({NUMBER})\$({NUMBER})\$({B64}*={{0,2}})")
+SCRYPT_WERKZEUG = re.compile(rf"scrypt:({NUMBER}):({NUMBER}):({NUMBER})\$({SALT})\$([0-9a-f]*)")
 SCRYPT_PASSLIB = re.compile(rf"\$scrypt\$ln=([1-9][0-9]?),r=({NUMBER}),p=({NUMBER})\$({B64}*)\$({B64}*)")
 BCRYPT_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -148,7 +158,8 @@ class Scrypt:
 
     def bounded(self) -> None:
         """Raise UnusableHash for an absurd cost, and for one that scrypt does not have (RFC 7914 2)."""
-        if self.memory > SCRYPT_MAX_MEMORY or self.memory * self.p > SCRYPT_MAX_WORK:
+        blocks = 128 * self.r * self.p  # beside V, in RFC 7914 6 the array B
+        if self.memory > SCRYPT_MAX_MEMORY or self.memory * self.p > SCRYPT_MAX_WORK or blocks > SCRYPT_MAX_BLOCKS:
             raise UnusableHash("the stored scrypt hash takes over 256 MiB, or goes through over 1 GiB")
         if self.n < 2 or self.n & (self.n - 1) or self.n >= 2 ** (16 * self.r):
             raise UnusableHash(UNKNOWN)
@@ -186,6 +197,8 @@ class Argon2:
             raise UnusableHash("the stored Argon2 hash takes over 1 GiB, or goes through over 4 GiB")
         if self.lanes > ARGON2_MAX_LANES:
             raise UnusableHash(f"the stored Argon2 hash has over {ARGON2_MAX_LANES} lanes")
+        if self.lanes > 1 and self.passes * self.lanes > ARGON2_MAX_STARTS:
+            raise UnusableHash(f"the stored Argon2 hash has over {ARGON2_MAX_STARTS:,} passes in all of its lanes")
         if self.memory < 8 * self.lanes:
             raise UnusableHash(UNKNOWN)
 

@@ -5,9 +5,11 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from watchword.core.errors import ConfigError
 from watchword.core.events import Event
 
 logger: logging.Logger = logging.getLogger("watchword.handlers")
@@ -28,7 +30,12 @@ class Handlers:
         self._posts: list[_Post] = []
 
     def add(self, kind: type[Event], handler: Handler) -> None:
-        """Call `handler` with every event of this kind, its subclasses included."""
+        """Call `handler` with every event of this kind, its subclasses included.
+
+        Raises ConfigError for what is neither, since at an event it would fail somebody's login.
+        """
+        if not (isinstance(kind, type) and issubclass(kind, Event)) or not callable(handler):
+            raise ConfigError("auth.on takes a class of watchword.events and what to call: auth.on(LoggedIn, handler).")
         self._posts.append(_Post(kind, handler))
 
     def tell(self, event: Event) -> None:
@@ -65,7 +72,8 @@ class _Post:
         waiting.append(event)
         task = self._tasks.get(loop)
         if task is None or task.done():
-            self._tasks[loop] = loop.create_task(self._deliver(waiting))
+            # not in the context of the request that came first: the next event is somebody else's
+            self._tasks[loop] = loop.create_task(self._deliver(waiting), context=Context())
 
     def working_on(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Task[None] | None":
         task = self._tasks.get(loop)
@@ -76,6 +84,11 @@ class _Post:
             event = waiting.popleft()
             try:
                 await self._call(event)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                logger.error("a handler of %s was cancelled from within", type(event).__name__)
             except Exception:
                 logger.exception("a handler of %s failed", type(event).__name__)
 
@@ -84,6 +97,13 @@ class _Post:
         if inspect.iscoroutinefunction(self._handler) or inspect.iscoroutinefunction(type(self._handler).__call__):
             await self._handler(event)  # type: ignore[misc]
             return
-        returned = await asyncio.to_thread(self._handler, event)
+        returned = await asyncio.to_thread(self._run, event)
         if inspect.isawaitable(returned):
             await returned
+
+    def _run(self, event: Event) -> object:
+        """The handler in a thread. A future takes no StopIteration: whoever awaits it would wait for ever."""
+        try:
+            return self._handler(event)
+        except StopIteration as error:
+            raise RuntimeError("the handler raised StopIteration") from error
