@@ -10,6 +10,7 @@ from tests.house import ADA, BOB, PASSWORD
 from watchword.core.errors import InvalidInput, NotFound, WeakPassword
 from watchword.flows import accounts
 from watchword.flows.kit import Kit
+from watchword.ports import NewUser
 
 NOBODY = "a" * 26
 
@@ -50,6 +51,21 @@ async def test_a_username_that_looks_like_an_id_does_not_stand_in_front_of_it(ki
     ada = await accounts.add(kit, ADA, PASSWORD, None, frozenset())
     await accounts.add(kit, BOB, PASSWORD, ada.id, frozenset())
     assert await accounts.find(kit, ada.id) == ada
+
+
+@pytest.mark.parametrize("imported_id", ["bob", BOB])
+async def test_an_imported_id_does_not_stand_in_front_of_a_name(kit: Kit, imported_id: str) -> None:
+    """The attack: in the old system ids were chosen, and somebody chose what another is called here. The operator disables
+    `bob`, and it is not bob who is signed out; or grants him `admin`, and somebody else has it."""
+    bob = await accounts.add(kit, BOB, PASSWORD, "bob", frozenset())
+    await kit.users.add(NewUser(imported_id, ADA, None, None, frozenset(), kit.clock.now()))
+    with pytest.raises(NotFound) as refused:
+        await accounts.find(kit, imported_id)
+    assert ADA in refused.value.detail
+    assert BOB in refused.value.detail
+    for whom in (bob.id, BOB if imported_id == "bob" else "bob"):
+        assert await accounts.find(kit, whom) == bob
+    assert (await accounts.find(kit, ADA)).id == imported_id
 
 
 async def test_a_password_is_held_against_the_name_of_its_account(kit: Kit) -> None:

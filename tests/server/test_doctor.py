@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -30,6 +31,7 @@ from watchword import Auth, Settings
 from watchword.server import cli, doctor
 from watchword.server.doctor import files, findings, visitor
 from watchword.server.doctor.attacks import ALL
+from watchword.server.doctor.attacks.answers import TELLS
 from watchword.stores.sql.engine import Database
 from watchword.testing import FrozenClock
 
@@ -582,3 +584,31 @@ class TestWhatIsPrinted:
         written = io.StringIO()
         show(asyncio.run(doctor.examine(trying=False)), Console(file=written))
         assert written.getvalue() == "Nothing is weak.\n"
+
+
+class TestAHostileServer:
+    """An operator may be sent to any address: what answers there must not harm whoever asks."""
+
+    async def test_an_answer_that_would_unpack_to_more_than_memory_holds_is_not_unpacked(self) -> None:
+        heard: list[bytes] = []
+        packed = gzip.compress(bytes(64 * 1024 * 1024))
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.append(await reader.readuntil(b"\r\n\r\n"))
+            head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+            writer.write(head.encode() + packed)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, visitor.Visitor(f"http://127.0.0.1:{port}", "localhost") as visiting:
+            body = (await visiting.send("GET", "/")).body
+        assert packed.startswith(body)
+        assert b"accept-encoding: identity" in heard[0].lower()
+
+    def test_an_answer_that_begins_like_a_stack_trace_again_and_again_is_read_quickly(self) -> None:
+        """The time grew with the square of the length: 256 KB, which the doctor reads of each answer, took for ever."""
+        for beginning in ('File "', "Internal Server Error"):
+            assert TELLS.search(beginning * (visitor.MAX_ANSWER // len(beginning))) is None
+        assert TELLS.search('  File "/srv/app/main.py", line 7, in read')

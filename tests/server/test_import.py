@@ -175,6 +175,11 @@ class TestTheCommand:
         refused(run("-", "--errors", "nowhere/bad.jsonl", stdin=file_of(GOOD)), "can't be written")
         assert everybody(run) == []
 
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+    def test_a_disk_that_is_full_is_told_in_words(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "a.jsonl").write_bytes(file_of({"email": "x"}))
+        refused(run("a.jsonl", "--errors", "/dev/full"), "can't be written any more")
+
     def test_bcrypt_without_its_extra_is_refused_with_the_cure(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "bcrypt", None)
         refused(

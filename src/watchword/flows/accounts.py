@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from watchword.core import emails
+from watchword.core import emails, opaque
 from watchword.core.errors import InvalidInput, NotFound
 from watchword.core.events import (
     Event,
@@ -31,18 +31,24 @@ async def add(kit: Kit, email: str, password: str, username: str | None, scopes:
     if added is not Added.ADDED:
         field = "email" if added is Added.EMAIL_TAKEN else "username"
         raise InvalidInput(f"the {field} is taken", fields={field: "This is taken."})
-    made = await find(kit, email)
-    kit.announce(Registered(made.id))
-    return made
+    found = await kit.users.find(email)
+    if found is None:
+        raise NotFound("the new user is gone already")
+    kit.announce(Registered(found.user.id))
+    return found.user
 
 
 async def find(kit: Kit, whom: str) -> Account:
-    """The account with this id, address or username. Raises NotFound.
+    """The account with this id, address or username. Raises NotFound, also when two could be meant.
 
-    The id comes first: anybody may take another's id for a username, and nobody can choose an id.
+    An id that we have made comes first: anybody may take it for a username, and nobody can choose it. One that was imported,
+    or that a host's table has, may be what another account is called, and then it is not for us to guess.
     """
     by_id = await kit.users.get(whom) if whom.isprintable() else None  # no database takes the rest
-    found = by_id or await kit.users.find(whom)
+    found = by_id if by_id and opaque.is_identifier(whom) else await kit.users.find(whom) or by_id
+    if by_id and found and found.user.id != by_id.user.id:
+        both = f"{by_id.user.email} has it as id, and {found.user.email} goes by it"
+        raise NotFound("two users are called so", detail=f"Two users are called so: {both}. Name the one that you mean otherwise.")
     if found is None:
         raise NotFound("no such user", detail=f"There is no user with this address, username or id. {CURE}")
     return found.user

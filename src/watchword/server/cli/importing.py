@@ -110,8 +110,21 @@ def _keep(path: Path | None, source: BinaryIO) -> Iterator[Callable[["BadLine"],
         target = path.open("w", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--errors {path} can't be written ({error.strerror}).") from None
-    with target:
-        yield lambda bad: print(json.dumps(_described(bad)), file=target, flush=True)
+
+    def keep(bad: "BadLine") -> None:
+        try:
+            print(json.dumps(_described(bad)), file=target, flush=True)
+        except OSError as error:
+            raise ConfigError(
+                f"--errors {path} can't be written any more ({error.strerror}). What was added stays; start the import "
+                "again, and it goes on."
+            ) from None
+
+    try:
+        yield keep
+    finally:
+        with contextlib.suppress(OSError):  # what it could not write was told
+            target.close()
 
 
 def _progressing(source: BinaryIO) -> Lines:

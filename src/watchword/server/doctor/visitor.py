@@ -85,6 +85,7 @@ class Visitor:
         listed = list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
         if not any(name.lower() == "host" for name, _ in listed):
             listed.append(("Host", self.host))
+        listed.append(("Accept-Encoding", "identity"))
         if token is not None:
             listed.append(("Authorization", f"Bearer {token}"))
         name = self.host.rpartition(":")[0] or self.host if not self.host.endswith("]") else self.host
@@ -127,10 +128,11 @@ class Visitor:
             raise Unreachable(f"no answer ({type(error).__name__})") from error
 
     async def _read(self, request: httpx2.Request) -> Answer:
+        """The bytes as they come, whatever encoding the server claims: a small answer may unpack to more than memory holds."""
         response = await self._client.send(request, stream=True)
         try:
             body = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_ANSWER:
                     break

@@ -7,9 +7,11 @@ from watchword.web.wellknown import JWKS, METADATA
 
 PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 TELLS = re.compile(
-    r"Traceback \(most recent call last\)|File \".+\.py\", line \d+|site-packages|sqlalchemy\.exc|asyncpg\.exceptions|"
-    r"sqlite3\.|Internal Server Error.*Exception|psycopg|/usr/lib/python",
+    r"Traceback \(most recent call last\)|File \"[^\"\n]{1,300}\.py\", line \d+|site-packages|sqlalchemy\.exc|asyncpg\.exceptions|"
+    r"sqlite3\.|Internal Server Error.{0,300}Exception|psycopg|/usr/lib/python",
 )
+"""Bounded, since the text is the server's: a hostile one would keep the doctor busy for hours."""
+
 SOFTWARE = re.compile(r"uvicorn|gunicorn|hypercorn|granian|python|starlette|fastapi|werkzeug|/\d", re.IGNORECASE)
 ORIGIN = "https://evil.example"
 PASS_ON = "Let the proxy pass Watchword's headers on, and install the present version (pip install -U watchword)."
