@@ -1,6 +1,7 @@
 """doctor.md: everything that the doctor may find and every attack that it tries, told by the doctor itself."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,6 @@ def _said(one: dict[str, Any], name: str, language: str) -> str:
         raise Unsaid(f"{KOREAN.name} has no {name} of {one['id']}") from None
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in [head, *rows]]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
