@@ -209,7 +209,9 @@ async def test_a_handler_that_fails_oddly_still_gets_the_next_event(
     assert "LoginFailed" in caplog.text
 
 
-@pytest.mark.parametrize(("kind", "handler"), [(print, LoginFailed), ("LoggedIn", print), (int, print), (LoginFailed, 7)])
+@pytest.mark.parametrize(
+    ("kind", "handler"), [(print, LoginFailed), ("LoggedIn", print), (int, print), (LoginFailed, 7)]
+)
 def test_what_is_no_event_or_no_handler_is_refused_at_once(kind: Any, handler: Any) -> None:
     """Else the first login after the deployment raises TypeError, and every one after it."""
     with pytest.raises(ConfigError, match=r"auth\.on\(LoggedIn, handler\)"):

@@ -44,7 +44,7 @@ class Access:
     expires_at: float
 
 
-def accept_claims(claims: Mapping[str, Any]) -> FrozenDict:
+def accept_claims(claims: Mapping[Any, Any]) -> FrozenDict:
     """A host's own claims, as they may stand in an access token.
 
     Raises ValueError for a reserved name, for what is not plain JSON or would come back changed, and above MAX_EXTRA bytes.
@@ -52,7 +52,9 @@ def accept_claims(claims: Mapping[str, Any]) -> FrozenDict:
     extra = dict(claims)
     taken = sorted(name for name in extra if isinstance(name, str) and _folded(name) in RESERVED)
     if taken:
-        raise ValueError(f"{', '.join(map(ascii, taken))}: reserved claims are not the hook's to set, in any case or width")
+        raise ValueError(
+            f"{', '.join(map(ascii, taken))}: reserved claims are not the hook's to set, in any case or width"
+        )
     try:
         written = strict_json.dumps(extra)
         same = strict_json.loads(written, "claims") == extra

@@ -48,7 +48,8 @@ async def find(kit: Kit, whom: str) -> Account:
     found = by_id if by_id and opaque.is_identifier(whom) else await kit.users.find(whom) or by_id
     if by_id and found and found.user.id != by_id.user.id:
         both = f"{by_id.user.email} has it as id, and {found.user.email} goes by it"
-        raise NotFound("two users are called so", detail=f"Two users are called so: {both}. Name the one that you mean otherwise.")
+        detail = f"Two users are called so: {both}. Name the one that you mean otherwise."
+        raise NotFound("two users are called so", detail=detail)
     if found is None:
         raise NotFound("no such user", detail=f"There is no user with this address, username or id. {CURE}")
     return found.user

@@ -29,7 +29,7 @@ class Handlers:
     def __init__(self) -> None:
         self._posts: list[_Post] = []
 
-    def add(self, kind: type[Event], handler: Handler) -> None:
+    def add(self, kind: Any, handler: Any) -> None:
         """Call `handler` with every event of this kind, its subclasses included.
 
         Raises ConfigError for what is neither, since at an event it would fail somebody's login.

@@ -7,8 +7,8 @@ from watchword.web.wellknown import JWKS, METADATA
 
 PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 TELLS = re.compile(
-    r"Traceback \(most recent call last\)|File \"[^\"\n]{1,300}\.py\", line \d+|site-packages|sqlalchemy\.exc|asyncpg\.exceptions|"
-    r"sqlite3\.|Internal Server Error.{0,300}Exception|psycopg|/usr/lib/python",
+    r"Traceback \(most recent call last\)|File \"[^\"\n]{1,300}\.py\", line \d+|site-packages|sqlalchemy\.exc|"
+    r"asyncpg\.exceptions|sqlite3\.|Internal Server Error.{0,300}Exception|psycopg|/usr/lib/python",
 )
 """Bounded, since the text is the server's: a hostile one would keep the doctor busy for hours."""
 
