@@ -53,6 +53,7 @@ async def upgrade(db: Database) -> str:
         with unavailable():
             if db.path is not None:
                 _make_private(db.path)
+            importlib.import_module("alembic.command")  # before the lock, for which others wait: it takes a second
             async with db.write() as connection:
                 if not db.is_sqlite:
                     await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
