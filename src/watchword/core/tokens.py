@@ -50,7 +50,7 @@ def accept_claims(claims: Mapping[Any, Any]) -> FrozenDict:
     Raises ValueError for a reserved name, for what is not plain JSON or would come back changed, and above MAX_EXTRA bytes.
     """
     extra = dict(claims)
-    taken = sorted(name for name in extra if isinstance(name, str) and _folded(name) in RESERVED)
+    taken = sorted(name for name in map(str, extra) if _folded(name) in RESERVED)
     if taken:
         raise ValueError(
             f"{', '.join(map(ascii, taken))}: reserved claims are not the hook's to set, in any case or width"

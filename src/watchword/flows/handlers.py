@@ -34,7 +34,8 @@ class Handlers:
 
         Raises ConfigError for what is neither, since at an event it would fail somebody's login.
         """
-        if not (isinstance(kind, type) and issubclass(kind, Event)) or not callable(handler):
+        given: tuple[Any, Any] = (kind, handler)  # whatever the types promise
+        if not (isinstance(given[0], type) and issubclass(given[0], Event) and callable(given[1])):
             raise ConfigError("auth.on takes a class of watchword.events and what to call: auth.on(LoggedIn, handler).")
         self._posts.append(_Post(kind, handler))
 

@@ -10,7 +10,7 @@ TELLS = re.compile(
     r"Traceback \(most recent call last\)|File \"[^\"\n]{1,300}\.py\", line \d+|site-packages|sqlalchemy\.exc|"
     r"asyncpg\.exceptions|sqlite3\.|Internal Server Error.{0,300}Exception|psycopg|/usr/lib/python",
 )
-"""Bounded, since the text is the server's: a hostile one would keep the doctor busy for hours."""
+"""Bounded, since the text is the server's: a hostile one would keep the doctor busy for half an hour."""
 
 SOFTWARE = re.compile(r"uvicorn|gunicorn|hypercorn|granian|python|starlette|fastapi|werkzeug|/\d", re.IGNORECASE)
 ORIGIN = "https://evil.example"
