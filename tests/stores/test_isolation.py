@@ -14,7 +14,7 @@ from watchword.core import opaque
 from watchword.core.models import Session
 from watchword.ports import NewUser
 from watchword.sql import change_session_scopes, end_sessions
-from watchword.stores.sql import sessions
+from watchword.stores.sql import migrate, sessions
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.tables import sessions as sessions_table
@@ -27,16 +27,15 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT gra
 
 
 @pytest.fixture
-async def stubborn(database_url: str) -> AsyncIterator[Database]:
+async def stubborn(postgres_url: str) -> AsyncIterator[Database]:
     """A PostgreSQL whose administrator has made `repeatable read` the default of the whole database."""
-    if not database_url.startswith("postgresql"):
-        pytest.skip("SQLite has one writer and one isolation")
-    name = database_url.rsplit("/", 1)[1]
-    first = Database(database_url)
+    name = postgres_url.rsplit("/", 1)[1]
+    first = Database(postgres_url)
+    await migrate.upgrade(first)
     async with first.write() as connection:
         await connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation TO 'repeatable read'"))
     await first.close()
-    db = Database(database_url)
+    db = Database(postgres_url)
     await SqlUsers(db).add(NewUser(USER, ADA, None, None, frozenset(), NOW))
     yield db
     await db.close()
