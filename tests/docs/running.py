@@ -125,7 +125,7 @@ class Page:
         """The code with what a page can't know: free ports, a database, folders that may be written."""
         code = PORT.sub(lambda match: self._port(match[0]), code)
         if POSTGRES in code:
-            self.postgres = self.postgres or self.database()
+            self.postgres = self.postgres or self.database().replace("+asyncpg", "")  # pg_dump knows no drivers
             code = code.replace(POSTGRES, self.postgres)
         if "/var/lib/app/" in code:
             (self.folder.parent / "var").mkdir(exist_ok=True)
