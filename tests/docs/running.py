@@ -144,7 +144,9 @@ class Page:
 
 def environment() -> dict[str, str]:
     """This one's, without any setting of Watchword, and with the programs that a page may use first."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "PYTEST_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "PYTEST_", "COVERAGE_"))
+    }
     path = os.pathsep.join([str(BIN), *(str(folder) for folder in _programs()), kept["PATH"]])
     return {**kept, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
 

@@ -37,7 +37,7 @@ class Example:
 
     def environment(self) -> dict[str, str]:
         """This one's, without any setting of Watchword, and with the programs of this environment first."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "COVERAGE_"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
         return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", **self.settings}
 

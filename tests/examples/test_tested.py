@@ -22,7 +22,9 @@ PASSWORD = "correct horse battery staple"
 
 def environment() -> dict[str, str]:
     """This one's, without any setting of Watchword or pytest, and with the programs of this environment first."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "PYTEST_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "PYTEST_", "COVERAGE_"))
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
