@@ -12,6 +12,9 @@
 ```toml, ```ini, ```yaml        can be read, and is saved when it has a `title`.
 ```text                         is output or a drawing, not code.
 
+A Korean page whose code is that of the English page to the letter, comments aside, is not run a second time: that it is the
+same is the proof. The quick start and the READMEs are run in both languages whatever they say.
+
 There are no other languages, and no block without one. A page's folder is empty at first, or, for an example's README, a
 copy of the example. `http://localhost:8000` is a real server: the page's own `watchword serve` or `uvicorn main:app`, which
 run in the background until the page ends; where a page starts none before it asks one, the harness starts `uvicorn main:app`
@@ -41,6 +44,7 @@ FENCE = re.compile(
     r"^(?P<indent>[ ]*)(?P<fence>`{3,})(?P<info>[^`\n]*)\n(?P<code>.*?)^(?P=indent)(?P=fence)[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
+COMMENT = re.compile(r"(?:(?<=\s)|^)(?:#|//)(?P<meant>\s*(?:[45]\d\d|exit \d+)\b)?.*$")
 TITLE = re.compile(r"title=\"([^\"]+)\"")
 BEFORE = "before"
 RUN = ("sh", "js", "ts")
@@ -93,6 +97,21 @@ def _block(match: re.Match[str], text: str) -> Block:
     title = TITLE.search(more)
     code = textwrap.dedent(match["code"])
     return Block(language, title[1] if title else "", code, text.count("\n", 0, match.start()) + 1)
+
+
+def repeats(page: Path) -> bool:
+    """Whether the page's code is what the English page already shows by running."""
+    korean = DOCS / "ko"
+    if not page.is_relative_to(korean) or page.name == "quickstart.md":
+        return False
+    english = DOCS / "en" / page.relative_to(korean)
+    return english.exists() and list(map(_typed, blocks(page))) == list(map(_typed, blocks(english)))
+
+
+def _typed(block: Block) -> tuple[str, str, list[str]]:
+    """What a machine reads of a block: of a comment only the status or exit code that the harness heeds."""
+    lines = [COMMENT.sub(lambda match: match["meant"] or "", line).rstrip() for line in block.code.splitlines()]
+    return block.language, block.title, [] if block.language == "text" else lines
 
 
 def prose(text: str) -> str:

@@ -18,8 +18,9 @@ from tests.docs import pages, running, shapes
 from tests.docs.pages import BEFORE, KNOWN, ROOT, Block
 
 PAGES = pages.found()
-ALONE = [(page, block) for page in PAGES for block in pages.blocks(page) if block.alone]
-ORDERED = [page for page in PAGES if pages.runs(page)]
+RUN = [page for page in PAGES if not pages.repeats(page)]
+ALONE = [(page, block) for page in RUN for block in pages.blocks(page) if block.alone]
+ORDERED = [page for page in RUN if pages.runs(page)]
 
 
 def called(page: Path, block: Block | None = None) -> str:
