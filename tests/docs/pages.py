@@ -27,6 +27,7 @@ In sh blocks:
   line ends with a comment that begins with the status, `# 401` or `# 401: revoked`, or with the exit code, `# exit 1`.
 - `watchword users add` and `set-password` find `correct horse battery staple` on stdin, where a person would type it.
 - `pip install …` is checked for form (the extras exist) and not executed; of `python3 scripts/…` only `serve` is.
+- `python3 -m venv` makes a folder to activate that changes nothing; `sh run.sh` of an example serves.
 - `postgresql://user:password@host/name` becomes a fresh PostgreSQL, `/var/lib/app/` a folder of the page's.
 - No `…`, no prompt: what a later command needs is kept in a shell variable. Of programs there are bash, curl, python3, node,
   PostgreSQL's, and what the environment brings: watchword, uvicorn, pytest.

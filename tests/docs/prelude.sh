@@ -37,7 +37,17 @@ uvicorn() {
     _serve "http://localhost" uvicorn "${words[@]}"
 }
 
+sh() {  # an example's own script migrates, and then serves
+    case "${1-}" in
+        run.sh) _serve "http://localhost" sh "$@" ;;
+        *) command sh "$@" ;;
+    esac
+}
+
 python3() {
+    case "${1-} ${2-}" in
+        "-m venv") mkdir -p "$3/bin"; : >"$3/bin/activate"; return ;;  # the programs stay those that run this test
+    esac
     case "${1-}" in
         scripts/serve) shift; watchword serve "$@" ;;
         scripts/*) : ;;  # checked to be there; what they do is what runs this test

@@ -24,7 +24,7 @@ PATIENCE = 300.0
 PORT = re.compile(r"(?<=localhost:)[89]\d{3}\b|(?<=127\.0\.0\.1:)[89]\d{3}\b|(?<=--port )[89]\d{3}\b")
 FIRST = "8000"
 POSTGRES = "postgresql://user:password@host/name"
-SERVER = re.compile(r"^\s*(\w+=\S+ )*(watchword serve|uvicorn |python3 scripts/serve)", re.MULTILINE)
+SERVER = re.compile(r"^\s*(\w+=\S+ )*(watchword serve|uvicorn |python3 scripts/serve|sh run\.sh)", re.MULTILINE)
 ASKS = re.compile(rf"localhost:{FIRST}|127\.0\.0\.1:{FIRST}|\bfetch\(|\bWebSocket\(")
 MEANT = re.compile(r"\s#\s*(?:(?P<status>[45]\d\d)|exit (?P<exit>\d+))\b[^\n]*$")
 SUFFIX = {"js": "mjs", "ts": "mts"}

@@ -117,7 +117,7 @@ def check_installed(word: str) -> None:
     """A word of `pip install`: this project from its folder or by name, with extras that exist, or a package we know."""
     if word in ("-e", "-U", "--upgrade"):
         return
-    if local := re.fullmatch(r"(?:\.|(?:\.\./)+\.?\.?|\./?[\w.-]*)(?:\[([\w,]+)\])?", word):
+    if local := re.fullmatch(r"(?:\.|(?:\.\./)+[\w.-]*|\./?[\w.-]*)(?:\[([\w,]+)\])?", word):
         asked = set((local[1] or "").split(",")) - {""}
     else:
         wanted = Requirement(word)
