@@ -63,9 +63,11 @@ async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None) ->
         raise InvalidGrant("no live session has this refresh token")
     if turned.answer is Turn.REWOUND:
         kit.announce(StateRewound(session.user_id, session.id, session.generation))
-    if ahead is None:
+    if ahead is None and _has_to_look(kit, asked):
         claims = await _look_at(kit, session, asked)
-    elif ahead.scopes != session.scopes:  # changed since the look: what the hook made of the old ones was revoked
+    elif (
+        ahead is not None and ahead.scopes != session.scopes
+    ):  # changed since: what the hook made of the old was revoked
         claims = await extra_claims(kit, session)
     granted = scopes.grant(asked, session.scopes)
     return tokens.pair(ring, policy, session, granted, presented.r, kit.entropy(16), now, claims)
@@ -127,16 +129,20 @@ async def _still_proven(kit: Kit, proof: Proof, session: Session, now: datetime)
     return found.user
 
 
+def _has_to_look(kit: Kit, asked: frozenset[str] | None) -> bool:
+    """Whether a refresh depends on more than the statement that turns it: scopes asked for, a hook, accounts of a host's."""
+    return asked is not None or kit.claims is not None or kit.hosts_users
+
+
 async def _look_ahead(
     kit: Kit, presented: Presented, asked: frozenset[str] | None, now: datetime
 ) -> tuple[Session | None, Mapping[str, Any] | None]:
     """What has to be known before a refresh token is turned: a refusal or a failing hook must not use it up.
 
     Only the current token can be used up. An older one is a repeat, which costs nothing, or a copy: that has to end the
-    session, whatever scope the thief asks for and whatever the hook says. Costs nothing where it is not needed: no scopes
-    asked for, no hook, accounts of our own.
+    session, whatever scope the thief asks for and whatever the hook says.
     """
-    if asked is None and kit.claims is None and not kit.hosts_users:
+    if not _has_to_look(kit, asked):
         return None, None
     session = await kit.sessions.get(presented.session_id, now)
     if session is None or presented.generation < session.generation:
@@ -150,7 +156,7 @@ async def _look_at(kit: Kit, session: Session, asked: frozenset[str] | None) -> 
         raise InvalidScope("a refresh may only narrow")
     if kit.hosts_users:
         await _refuse_gone(kit, session)
-    return await extra_claims(kit, session)
+    return await extra_claims(kit, session) if kit.claims else None
 
 
 async def _refuse_gone(kit: Kit, session: Session) -> None:
