@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, PATIENCE
+from tests.live import free_port
 
 from watchword import Auth
 from watchword.server import cli
@@ -64,6 +65,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
 
     def watchword(*arguments: str, stdin: str | bytes | Terminal = "") -> Said:
+        if arguments[:1] == ("serve",) and "--port" not in arguments:  # somebody's server may run on the usual one
+            arguments = (*arguments, "--port", str(free_port()))
         typed = stdin.encode() if isinstance(stdin, str) else stdin
         piped = io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8") if isinstance(typed, bytes) else typed
         monkeypatch.setattr(sys, "argv", ["watchword", *arguments])
@@ -337,7 +340,8 @@ class TestMigrating:
         ],
     )
     def test_what_can_not_be_reached_is_refused(self, run: Run, url: str, told: str) -> None:
-        for arguments in (("migrate", "--database", url), ("serve", "--database", url)):
+        serving = ("serve", "--port", str(free_port()), "--database", url)
+        for arguments in (("migrate", "--database", url), serving):
             said = run(*arguments)
             assert_refused(said, told)
             assert "hunter2" not in said.err
