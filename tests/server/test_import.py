@@ -16,6 +16,7 @@ import pytest
 from tests import fleet, importing
 from tests.house import ADA
 from tests.importing import BAD, Plan, compare, kill, start, write
+from tests.server.test_cli import NEW
 
 from watchword.core.errors import Unavailable
 from watchword.flows.importing import BATCH
@@ -57,6 +58,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         except SystemExit as leaving:
             code = leaving.code or 0
         out, err = capsys.readouterr()
+        err = "".join(line for line in err.splitlines(keepends=True) if not line.startswith(NEW))
         if isinstance(code, str):
             code, err = 1, f"{err}{code}\n"
         return Said(code, out, err)
