@@ -44,7 +44,6 @@ def _answer(code: str, _language: str) -> str:
 
 @cache
 def _answers() -> dict[str, str]:
-    logging.getLogger("watchword").setLevel(logging.ERROR)  # the refusals are what is wanted here
     return errors.answers()
 
 
@@ -52,6 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write them")
     write = parser.parse_args().write
+    logging.getLogger("watchword").setLevel(logging.ERROR)  # the refusals are what is wanted here
     try:
         old = [(path, text) for path, text in pages() if text != path.read_text("utf-8")]
     except Unsaid as error:
