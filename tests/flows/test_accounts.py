@@ -10,7 +10,7 @@ from tests.house import ADA, BOB, PASSWORD
 from watchword.core.errors import InvalidInput, NotFound, WeakPassword
 from watchword.flows import accounts
 from watchword.flows.kit import Kit
-from watchword.ports import NewUser
+from watchword.ports import Added, NewUser
 
 NOBODY = "a" * 26
 
@@ -35,6 +35,22 @@ async def test_an_act_on_somebody_who_is_gone_is_told(kit: Kit, act: Callable[[K
     await accounts.delete(kit, user.id)
     with pytest.raises(NotFound):
         await act(kit, user.id)
+
+
+async def test_a_user_who_is_gone_before_the_command_ends_is_not_reported_as_made(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another operator deletes the account between the two statements of `watchword users add`."""
+    add = kit.users.add
+
+    async def add_and_lose(new: NewUser) -> Added:
+        added = await add(new)
+        await accounts.delete(kit, new.id)
+        return added
+
+    monkeypatch.setattr(kit.users, "add", add_and_lose)
+    with pytest.raises(NotFound, match="gone already"):
+        await accounts.add(kit, ADA, PASSWORD, None, frozenset())
 
 
 async def test_somebody_is_found_by_address_username_and_id(kit: Kit) -> None:

@@ -115,6 +115,26 @@ async def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, ca
     await posts.drain()
 
 
+def test_a_loop_that_ends_takes_its_handlers_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    """`asyncio.run` cancels what is left and waits for it: a handler that took it for a failure would go on for ever."""
+    posts, heard = Handlers(), list[LoginFailed]()
+
+    async def wait(event: LoginFailed) -> None:
+        heard.append(event)
+        await asyncio.Event().wait()
+
+    async def tell() -> None:
+        posts.add(LoginFailed, wait)
+        posts.tell(LoginFailed(None, "unknown user"))
+        posts.tell(LoginFailed(None, "unknown user"))
+        while not heard:
+            await asyncio.sleep(0)
+
+    asyncio.run(tell())
+    assert len(heard) == 1
+    assert not caplog.records
+
+
 async def test_a_flood_that_a_handler_cannot_follow_is_logged_as_lost_and_memory_stays_bounded(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -89,6 +89,22 @@ async def test_a_feed_that_was_not_heard_lately_is_not_trusted(stores: SimpleNam
     assert await stores.following.ask(session.id, 0)
 
 
+async def test_after_a_stop_the_file_is_whole_and_nobody_holds_it(stores: SimpleNamespace) -> None:
+    """An operator who stops the server and copies the file has a backup. With the feed still at its end beside the others,
+    what was committed last stayed in a log next to the file, and the copy had no signing key."""
+    ada = await user(stores)
+    for number in range(3):
+        before = set(threading.enumerate())
+        await stores.following.start()
+        (follower,) = {thread for thread in threading.enumerate() if thread.name == "watchword-feed"} - before
+        await stores.sessions.close((await opened(stores, ada, number + 1)).id, None, NOW)
+        await stores.following.stop()
+        assert not follower.is_alive()
+        await stores.db.close()
+        assert [path.name for path in stores.db.path.parent.iterdir()] == [stores.db.path.name]
+        stores.db.settle(here=True)
+
+
 async def test_a_rewound_feed_is_loaded_anew(stores: SimpleNamespace) -> None:
     """A restored backup gives positions again that were seen already: the new rows behind them must not be missed."""
     ada = await user(stores)

@@ -4,6 +4,7 @@ SQLite: a thread of its own polls `PRAGMA data_version` on a connection that nev
 moves. PostgreSQL: until its feed is built, no worker can know what another has revoked, so each asks per request.
 """
 
+import asyncio
 import logging
 import sqlite3
 import threading
@@ -24,6 +25,9 @@ from watchword.stores.sql.tables import feed
 
 logger: logging.Logger = logging.getLogger("watchword.feed")
 
+STOP_SECONDS = 5.0
+"""How long a stop waits for the feed's thread."""
+
 POLL_SECONDS = 0.1
 
 FeedRow = tuple[int, str | None, int, float]
@@ -41,6 +45,7 @@ class SqlRevocations:
         self._listeners: list[Callable[[Change], None]] = []
         self._heard_at = float("-inf")
         self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
 
     @verb
     async def start(self) -> None:
@@ -50,15 +55,21 @@ class SqlRevocations:
         if path is not None:
             follower = _Follower(path, self._stopped)
             follower.poll(self)
-            threading.Thread(
+            self._thread = threading.Thread(
                 target=_follow, args=(weakref.ref(self), follower), name="watchword-feed", daemon=True
-            ).start()
+            )
+            self._thread.start()
             weakref.finalize(self, self._stopped.set)
 
     async def stop(self) -> None:
-        """See `ports.Revocations.stop`."""
+        """See `ports.Revocations.stop`. The file is let go before this returns: of connections that close at the same time
+        none is SQLite's last one, and the write-ahead log would stay beside the file, unseen by whoever copies it.
+        """
         self._stopped.set()
         self._heard_at = float("-inf")
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.to_thread(thread.join, STOP_SECONDS)
 
     def fresh(self) -> bool:
         """See `ports.Revocations.fresh`."""
