@@ -12,6 +12,12 @@ import _environment
 PROMISED = "3.11", "3.12", "3.13"
 MINE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
+ABLE_TO_MEASURE = "3.12", "3.13"
+"""Python 3.11 can hang: the weakref callback of a greenlet whose thread has ended runs in a pending call, and a traced call in
+there waits for the next pending call, which waits for this one."""
+
+NOT_MEASURED = f"the coverage is measured under Python {' or '.join(ABLE_TO_MEASURE)}, and neither is here"
+
 PROBE = "import sqlite3, ssl, sys, venv; print('%d.%d' % sys.version_info[:2], getattr(sys, '_base_executable'))"
 """What a Python has to have here; a pyenv shim without its version, or one that was built without SQLite, fails."""
 
@@ -19,6 +25,11 @@ PROBE = "import sqlite3, ssl, sys, venv; print('%d.%d' % sys.version_info[:2], g
 def find(version: str) -> str | None:
     """A Python of this version that works: of the PATH first, then of pyenv and uv."""
     return next((found for path in _candidates(version) if (found := _works(path, version))), None)
+
+
+def measuring() -> str | None:
+    """The newest version that the coverage can be measured under."""
+    return next((version for version in reversed(ABLE_TO_MEASURE) if version == MINE or find(version)), None)
 
 
 def environment(version: str) -> _environment.Environment | None:

@@ -117,18 +117,18 @@ async def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, ca
 
 def test_a_loop_that_ends_takes_its_handlers_with_it(caplog: pytest.LogCaptureFixture) -> None:
     """`asyncio.run` cancels what is left and waits for it: a handler that took it for a failure would go on for ever."""
-    posts, heard = Handlers(), list[LoginFailed]()
+    posts, heard, begun = Handlers(), list[LoginFailed](), asyncio.Event()
 
     async def wait(event: LoginFailed) -> None:
         heard.append(event)
+        begun.set()
         await asyncio.Event().wait()
 
     async def tell() -> None:
         posts.add(LoginFailed, wait)
         posts.tell(LoginFailed(None, "unknown user"))
         posts.tell(LoginFailed(None, "unknown user"))
-        while not heard:
-            await asyncio.sleep(0)
+        await begun.wait()
 
     asyncio.run(tell())
     assert len(heard) == 1

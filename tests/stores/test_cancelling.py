@@ -3,13 +3,15 @@
 import asyncio
 import gc
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
-from tests.house import ADA
+from tests.house import ADA, PATIENCE
 
 from watchword.ports import NewUser
 from watchword.stores.sql.engine import Database
@@ -18,6 +20,19 @@ from watchword.testing import FrozenClock
 
 NOW = FrozenClock().now()
 USER = "u" * 26
+
+
+def path_of(sqlite_url: str) -> Path:
+    return Path(sqlite_url.removeprefix("sqlite:///"))
+
+
+def now_there(sqlite_url: str) -> str:
+    """The user's scopes, read under a lock that nobody else may hold."""
+    other = sqlite3.connect(path_of(sqlite_url), timeout=0, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    (scopes,) = other.execute("SELECT scopes FROM watchword_users").fetchone()
+    other.close()
+    return str(scopes)
 
 
 @pytest.fixture(autouse=True)
@@ -54,16 +69,11 @@ async def test_a_request_that_is_cancelled_leaves_no_lock_behind(db: Database, s
     with pytest.raises(asyncio.CancelledError):
         await acting
     await db.close()
-    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    assert other.execute("SELECT scopes FROM watchword_users").fetchall() == [("a",)], "the act came to its end"
-    other.close()
+    assert now_there(sqlite_url) == "a", "the act came to its end"
 
 
-async def test_whoever_is_cancelled_on_another_loop_leaves_no_lock_either(sqlite_url: str) -> None:
-    """The same where the engine lives in a thread of its own: a mounted application, whose lifespan never ran."""
-    db = Database(sqlite_url)
-    db.settle(here=False)
+async def given_up(db: Database) -> None:
+    """A change of scopes to `a`, on the database's own loop, whose caller hangs up in its middle."""
     store = SqlUsers(db)
     await store.add(NewUser(USER, ADA, None, None, frozenset(), NOW))
     here = asyncio.get_running_loop()
@@ -82,6 +92,41 @@ async def test_whoever_is_cancelled_on_another_loop_leaves_no_lock_either(sqlite
     await begun.wait()
     with pytest.raises(asyncio.CancelledError):
         await acting
-    changed = await store.set_scopes(USER, frozenset({"b"}), NOW)
-    assert changed == ()
+
+
+def own_loop(sqlite_url: str) -> tuple[Database, threading.Thread]:
+    """A database in a thread of its own, as where an application is mounted and its lifespan never ran."""
+    before = set(threading.enumerate())
+    db = Database(sqlite_url)
+    db.settle(here=False)
+    (thread,) = {thread for thread in threading.enumerate() if thread.name == "watchword-database"} - before
+    return db, thread
+
+
+async def test_whoever_is_cancelled_on_another_loop_leaves_no_lock_either(sqlite_url: str) -> None:
+    db, _ = own_loop(sqlite_url)
+    await given_up(db)
+    assert await SqlUsers(db).set_scopes(USER, frozenset({"b"}), NOW) == ()
     await db.close()
+
+
+async def test_a_stop_waits_for_what_is_at_work_on_another_loop(sqlite_url: str) -> None:
+    """Else the transaction is torn in its middle, and its lock goes when the garbage collector comes by."""
+    db, thread = own_loop(sqlite_url)
+    await given_up(db)
+    await db.close()
+    assert not thread.is_alive()
+    assert now_there(sqlite_url) == "a"
+    assert len(list(path_of(sqlite_url).parent.iterdir())) == 1, "nothing is left beside the file"
+
+
+async def test_work_that_is_the_last_to_hold_a_database_lets_it_go(sqlite_url: str) -> None:
+    """Its loop's own thread then ends the loop: it can't wait for itself, and must not hang."""
+    db, thread = own_loop(sqlite_url)
+    await given_up(db)
+    del db
+    await asyncio.to_thread(gc.collect)
+    await asyncio.to_thread(thread.join, PATIENCE)
+    assert not thread.is_alive()
+    assert now_there(sqlite_url) == "a"
+    assert len(list(path_of(sqlite_url).parent.iterdir())) == 1, "nothing is left beside the file"

@@ -107,7 +107,7 @@ class Database:
             self.home = asyncio.get_running_loop()
             return
         loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="watchword-database", daemon=True)
+        thread = threading.Thread(target=_live, args=(loop,), name="watchword-database", daemon=True)
         thread.start()
         self.home = loop
         self._retire = weakref.finalize(self, _shut_down, loop, thread, self.engine)
@@ -358,10 +358,24 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _shut_down(loop: asyncio.AbstractEventLoop, thread: threading.Thread, engine: AsyncEngine) -> None:
-    with contextlib.suppress(Exception):
-        asyncio.run_coroutine_threadsafe(engine.dispose(), loop).result(timeout=5)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(timeout=5)
-    if not loop.is_running():
+def _live(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
         loop.close()
+
+
+def _shut_down(loop: asyncio.AbstractEventLoop, thread: threading.Thread, engine: AsyncEngine) -> None:
+    """End a loop of our own, after what is at work there. Where that work was the last to hold the database, this runs in
+    the loop's own thread, which can't wait for itself."""
+    ending = asyncio.run_coroutine_threadsafe(_end(engine), loop)
+    ending.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+    if threading.current_thread() is not thread:
+        thread.join(timeout=BUSY_TIMEOUT_MS / 1000 + 5)
+
+
+async def _end(engine: AsyncEngine) -> None:
+    if at_work := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(at_work, timeout=BUSY_TIMEOUT_MS / 1000)
+    with contextlib.suppress(Exception):
+        await engine.dispose()
