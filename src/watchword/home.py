@@ -99,7 +99,6 @@ class Home:
 
     def _database(self, settings: Settings, there: Places) -> Database:
         if self._guests.engine is None:
-            settings.refuse_homeless()
             if there.folder is not None:
                 _make_folder(there.folder)
             return Database(there.database_url)

@@ -16,6 +16,15 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PASSWORD = "correct horse battery staple"
 
 
+def environment() -> dict[str, str]:
+    """This one's, without any setting of Watchword or pytest, and with the programs of this environment first."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "PYTEST_", "COVERAGE_"))
+    }
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 @dataclass
 class Example:
     """A copy of `examples/<name>`; `settings` stand in the environment of every command."""
@@ -35,18 +44,12 @@ class Example:
         readme = (self.folder / "README.md").read_text(encoding="utf-8")
         return re.findall(r"^```sh\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
 
-    def environment(self) -> dict[str, str]:
-        """This one's, without any setting of Watchword, and with the programs of this environment first."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "COVERAGE_"))}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-        return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", **self.settings}
-
     def run(self, command: str) -> str:
         """Run a command to its end; what it printed. Raises AssertionError when it fails."""
         done = subprocess.run(
             ["sh", "-c", command],
             cwd=self.folder,
-            env=self.environment(),
+            env=environment() | self.settings,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -64,7 +67,7 @@ class Example:
             server = subprocess.Popen(
                 [*command.split(), "--port", str(port)],
                 cwd=self.folder,
-                env=self.environment(),
+                env=environment() | self.settings,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,16 +1,15 @@
 """examples/tested as its README says: the command that starts it, the command that runs its tests, the table of them."""
 
 import contextlib
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx2
 import pytest
+from tests.examples.example import environment
 from tests.live import DEADLINE, free_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tested"
@@ -18,15 +17,6 @@ README = (EXAMPLE / "README.md").read_text(encoding="utf-8")
 TESTS = (EXAMPLE / "tests" / "test_notes.py").read_text(encoding="utf-8")
 COMMANDS = [block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)]
 PASSWORD = "correct horse battery staple"
-
-
-def environment() -> dict[str, str]:
-    """This one's, without any setting of Watchword or pytest, and with the programs of this environment first."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("WATCHWORD_", "PYTEST_", "COVERAGE_"))
-    }
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.examples.example import environment
 from tests.live import DEADLINE, free_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tutorial"
@@ -24,12 +25,6 @@ PASSWORD = "correct horse battery staple"
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}[^\n]*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-def environment() -> dict[str, str]:
-    """This one's, without any setting of Watchword, and with the programs of this environment first."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WATCHWORD_")}
-    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass(frozen=True)

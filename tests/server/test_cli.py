@@ -1,14 +1,11 @@
 """`watchword …`: what operators type. A refusal is one clear text and exit code 1, never a traceback."""
 
-import io
 import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +15,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, PATIENCE
 from tests.live import free_port
+from tests.server.commands import NEW, Run, Terminal, assert_refused
 
 from watchword import Auth
-from watchword.server import cli
 from watchword.stores.sql.tables import SCHEMA_VERSION
 
 KEY = "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"
-NEW = "watchword: a new database was made in "
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command said, and its exit code. `made` says that it told of a new database, which is then not in `err`."""
-
-    code: int
-    out: str
-    err: str
-    made: bool = False
 
 
 def without(module: str, folder: Path) -> "subprocess.CompletedProcess[str]":
@@ -42,57 +28,6 @@ def without(module: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     code = f"import sys; sys.modules['{module}'] = None; from watchword.__main__ import main; main()"
     command = [sys.executable, "-c", code, "serve", "--port", "0"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-
-
-class Terminal(io.StringIO):
-    """A standard input at which somebody sits."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-Run = Callable[..., Said]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in an empty working directory, with `stdin` on its standard input."""
-    for name in {*os.environ, "WATCHWORD_ISSUER", "WATCHWORD_DATABASE_URL"}:
-        if name.startswith("WATCHWORD_"):
-            monkeypatch.setenv(name, "")  # so that it is put back whatever the command does
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "250")
-    monkeypatch.chdir(tmp_path)
-
-    def watchword(*arguments: str, stdin: str | bytes | Terminal = "") -> Said:
-        if arguments[:1] == ("serve",) and "--port" not in arguments:  # somebody's server may run on the usual one
-            arguments = (*arguments, "--port", str(free_port()))
-        typed = stdin.encode() if isinstance(stdin, str) else stdin
-        piped = io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8") if isinstance(typed, bytes) else typed
-        monkeypatch.setattr(sys, "argv", ["watchword", *arguments])
-        monkeypatch.setattr(sys, "stdin", piped)
-        code: Any = 0
-        try:
-            cli.run()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        out, err = capsys.readouterr()
-        if isinstance(code, str):  # as the interpreter does
-            code, err = 1, f"{err}{code}\n"
-        told = [line for line in err.splitlines(keepends=True) if not line.startswith(NEW)]
-        return Said(code, out, "".join(told), made=NEW in err)
-
-    return watchword
-
-
-def assert_refused(said: Said, *texts: str) -> None:
-    assert said.code == 1
-    assert said.out == ""
-    assert said.err.startswith("watchword: ")
-    assert said.err.count("\n") == 1, said.err
-    assert "Traceback" not in said.err
-    for text in texts:
-        assert text in said.err
 
 
 def make(run: Run, *more: str, email: str = ADA) -> str:

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.server.test_cli import Run, assert_refused, run
-
-__all__ = ["run"]
+from tests.server.commands import Run, assert_refused
 
 MAIN = """
 from sqlalchemy.ext.asyncio import create_async_engine

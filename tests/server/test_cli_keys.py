@@ -15,10 +15,8 @@ import httpx2
 import pytest
 from tests import fleet
 from tests.house import ADA, PASSWORD, PATIENCE
-from tests.server import test_cli
-from tests.server.test_cli import Run, assert_refused, make
-
-run = test_cli.run
+from tests.server.commands import Run, assert_refused
+from tests.server.test_cli import make
 
 OLD, NEW = (f"{letter}J8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS" for letter in "km")
 OPERATORS = 4

@@ -1,14 +1,10 @@
 """`watchword users import`: what an operator types to take over accounts, and what becomes of it when it is killed."""
 
 import asyncio
-import io
 import json
-import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,66 +12,29 @@ import pytest
 from tests import fleet, importing
 from tests.house import ADA
 from tests.importing import BAD, Plan, compare, kill, start, write
-from tests.server.test_cli import NEW
+from tests.server.commands import Run, Said, assert_refused
 
 from watchword.core.errors import Unavailable
 from watchword.flows.importing import BATCH
-from watchword.server import cli
 from watchword.stores.sql.users import SqlUsers
 
 LINES = 2_000
 SECRET = "hunter2-hunter2"
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a command said, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Said]
-
-
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(run: Run) -> Run:
     """Run `watchword users import` in an empty working directory."""
-    for name in {*os.environ, "WATCHWORD_DATABASE_URL"}:
-        if name.startswith("WATCHWORD_"):
-            monkeypatch.setenv(name, "")
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
 
     def watchword(*arguments: str, stdin: bytes = b"", command: tuple[str, ...] = ("users", "import")) -> Said:
-        monkeypatch.setattr(sys, "argv", ["watchword", *command, *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code: Any = 0
-        try:
-            cli.run()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        out, err = capsys.readouterr()
-        err = "".join(line for line in err.splitlines(keepends=True) if not line.startswith(NEW))
-        if isinstance(code, str):
-            code, err = 1, f"{err}{code}\n"
-        return Said(code, out, err)
+        said: Said = run(*command, *arguments, stdin=stdin)
+        return said
 
     return watchword
 
 
 def everybody(run: Run) -> list[str]:
     return [user["email"] for user in json.loads(run("--json", command=("users", "list")).out)]
-
-
-def refused(said: Said, *texts: str) -> None:
-    assert (said.code, said.out) == (1, "")
-    assert said.err.startswith("watchword: ")
-    assert said.err.count("\n") == 1, said.err
-    for text in texts:
-        assert text in said.err
 
 
 def file_of(*lines: dict[str, Any] | bytes) -> bytes:
@@ -150,11 +109,11 @@ class TestTheCommand:
 
     def test_what_can_not_be_read_is_refused_with_the_cure(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "folder").mkdir()
-        refused(run("nowhere.jsonl"), "nowhere.jsonl can't be read (No such file or directory)")
-        refused(run("folder"), "folder can't be read (Is a directory)")
-        refused(run("a\0b"), "can't be read (not a file name)")
-        refused(run("-", stdin="{}".encode("utf-16")), "UTF-16", "iconv")
-        refused(run("-", stdin=b"\x1f\x8b\x08"), "compressed", "zcat")
+        assert_refused(run("nowhere.jsonl"), "nowhere.jsonl can't be read (No such file or directory)")
+        assert_refused(run("folder"), "folder can't be read (Is a directory)")
+        assert_refused(run("a\0b"), "can't be read (not a file name)")
+        assert_refused(run("-", stdin="{}".encode("utf-16")), "UTF-16", "iconv")
+        assert_refused(run("-", stdin=b"\x1f\x8b\x08"), "compressed", "zcat")
 
     def test_a_binary_file_is_bad_lines_and_no_traceback(self, run: Run) -> None:
         said = run("-", stdin=bytes(range(256)) * 2000)
@@ -170,21 +129,21 @@ class TestTheCommand:
         (tmp_path / "a.jsonl").write_bytes(file_of(GOOD))
         (tmp_path / "link").symlink_to("a.jsonl")
         for name in ("a.jsonl", "link"):
-            refused(run("a.jsonl", "--errors", name), "is the file to import itself")
+            assert_refused(run("a.jsonl", "--errors", name), "is the file to import itself")
         assert (tmp_path / "a.jsonl").read_bytes() == file_of(GOOD)
 
     def test_a_file_of_errors_that_can_not_be_written_is_refused_before_anything_is_done(self, run: Run) -> None:
-        refused(run("-", "--errors", "nowhere/bad.jsonl", stdin=file_of(GOOD)), "can't be written")
+        assert_refused(run("-", "--errors", "nowhere/bad.jsonl", stdin=file_of(GOOD)), "can't be written")
         assert everybody(run) == []
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
     def test_a_disk_that_is_full_is_told_in_words(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "a.jsonl").write_bytes(file_of({"email": "x"}))
-        refused(run("a.jsonl", "--errors", "/dev/full"), "can't be written any more")
+        assert_refused(run("a.jsonl", "--errors", "/dev/full"), "can't be written any more")
 
     def test_bcrypt_without_its_extra_is_refused_with_the_cure(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "bcrypt", None)
-        refused(
+        assert_refused(
             run("-", stdin=file_of({**GOOD, "password_hash": importing.HASHES[0]})), "pip install 'watchword[bcrypt]'"
         )
 
@@ -202,7 +161,7 @@ class TestTheCommand:
 
         monkeypatch.setattr(SqlUsers, "add_many", failing)
         lines = file_of(*({"email": f"user{n}@example.com"} for n in range(BATCH + 5)))
-        refused(run("-", stdin=lines), f"({BATCH} accounts)", "Start the import again, and it goes on.")
+        assert_refused(run("-", stdin=lines), f"({BATCH} accounts)", "Start the import again, and it goes on.")
         monkeypatch.undo()
 
     def test_a_store_that_takes_no_imports_says_so(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +170,7 @@ class TestTheCommand:
                 pass
 
         monkeypatch.setattr("watchword.home.SqlUsers", OwnUsers)
-        refused(run("-", stdin=file_of(GOOD)), "a table of its own")
+        assert_refused(run("-", stdin=file_of(GOOD)), "a table of its own")
 
 
 class TestProgress:
