@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests import databases, keeper, servers
+from tests.house import House, open_house
 
 HOME = pytest.StashKey[str]()
 
@@ -90,3 +91,17 @@ def logging_as_before() -> Iterator[None]:
     for name, (level, handlers) in before.items():
         logging.getLogger(name).setLevel(level)
         logging.getLogger(name).handlers[:] = handlers
+
+
+@pytest.fixture
+async def house(tmp_path: Path, sqlite_url: str) -> AsyncIterator[House]:
+    """An application on SQLite."""
+    async with open_house(tmp_path, database_url=sqlite_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def either(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
+    """An application on SQLite, and one on PostgreSQL."""
+    async with open_house(tmp_path, database_url=database_url) as opened:
+        yield opened
