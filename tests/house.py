@@ -37,6 +37,10 @@ class Login:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.access}"}
 
+    @property
+    def session_id(self) -> str:
+        return self.refresh.removeprefix("wwr_").partition(".")[0]
+
 
 @dataclass(frozen=True)
 class House:

@@ -27,10 +27,6 @@ def assert_dead(answer: httpx2.Response) -> None:
     )
 
 
-def session_of(login: Login) -> str:
-    return login.refresh.removeprefix("wwr_").partition(".")[0]
-
-
 async def turned(house: House, login: Login, times: int) -> list[Login]:
     """The login, and what each refresh of it gave."""
     chain = [login]
@@ -60,7 +56,7 @@ async def test_a_copied_token_takes_the_whole_session_with_it_and_is_told(either
     assert_dead(await either.try_refresh(chain[3].refresh))
     assert [(await either.me(login)).status_code for login in chain] == [401] * 4
     await (await either.kit()).handlers.drain()
-    assert [(event.session_id, event.generation) for event in told] == [(session_of(chain[0]), 1)]
+    assert [(event.session_id, event.generation) for event in told] == [(chain[0].session_id, 1)]
 
 
 async def test_a_repeat_within_the_grace_is_the_same_answer_and_no_second_branch(either: House) -> None:
