@@ -1,6 +1,7 @@
 """What an application can react to: `auth.on(LoggedIn, handler)`. Each event is a fact, told after the commit."""
 
 from watchword.core.events import (
+    AttemptsExhausted,
     Event,
     KeyPublished,
     KeyRetired,
@@ -21,6 +22,7 @@ from watchword.core.events import (
 )
 
 __all__ = [
+    "AttemptsExhausted",
     "Event",
     "KeyPublished",
     "KeyRetired",

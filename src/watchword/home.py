@@ -24,6 +24,7 @@ from watchword.stores.sql import migrate
 from watchword.stores.sql.engine import Database, parse
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.scratch import SqlScratch
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.users import SqlUsers
 
@@ -139,6 +140,7 @@ class Home:
                 sessions=SqlSessions(self.db),
                 keys=keys,
                 revocations=SqlRevocations(self.db, clock, policy),
+                scratch=SqlScratch(self.db),
                 keyring=keyring,
                 hashing=HashingPool(policy, entropy),
                 handlers=guests.handlers,

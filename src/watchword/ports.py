@@ -218,6 +218,53 @@ class Keys(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many hits at once; over `period` as many come back, one by one, at equal intervals (GCRA).
+
+    `key` tells nothing to whoever reads it. While `unless` is remembered, the limit refuses nothing.
+    """
+
+    key: str
+    hits: int
+    period: timedelta
+    unless: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """The answer of `Scratch.hit`: None to wait, and it was counted; `last` when the next one would have to wait."""
+
+    wait: timedelta | None = None
+    last: bool = False
+
+
+class Scratch(Protocol):
+    """What is needed for a while: how often somebody tried, and what may be used once."""
+
+    async def hit(self, limits: Sequence[Limit], now: datetime) -> Hit:
+        """Count one attempt against all of these limits, or against none: the answer then says how long to wait.
+
+        Of any number of callers at once exactly as many are counted as the narrowest limit has room for. A refused attempt
+        changes nothing, so nobody can make another wait longer by going on. Limits of several callers come in one order.
+        """
+
+    async def take_back(
+        self, limits: Sequence[Limit], *, remember: str | None = None, until: datetime | None = None
+    ) -> None:
+        """Uncount one attempt that `hit` counted, and remember a key `until` then, where one is given."""
+
+    async def keep(self, purpose: str, key: str, value: str, until: datetime) -> None:
+        """Keep a value that may be used once, for this purpose, before `until`. It replaces what the key had before."""
+
+    async def consume(self, purpose: str, key: str, now: datetime) -> str | None:
+        """The value that was kept, and it is gone. Of any number of callers exactly one gets it; all others None, and so does
+        whoever comes too late or for another purpose."""
+
+    async def prune(self, now: datetime, limit: int) -> int:
+        """Remove at most `limit` rows of each kind that mean nothing any more; how many there were."""
+
+
 class Revocations(Protocol):
     """Which access tokens are dead before their time: a small set in memory, kept by a feed."""
 

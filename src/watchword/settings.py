@@ -107,6 +107,22 @@ class Settings(BaseSettings):
         Listed,
         Field(description="Words that make a password guessable here: the product's and the company's names."),
     ] = ()
+    attempts_per_account: Annotated[
+        int,
+        Field(
+            ge=3,
+            le=100,
+            description="Wrong passwords in 15 minutes for one account from one network; fewer for administrators.",
+        ),
+    ] = 10
+    attempts_per_network: Annotated[
+        int,
+        Field(
+            ge=10,
+            le=10_000,
+            description="Wrong passwords in 15 minutes from one network; more where thousands share an address.",
+        ),
+    ] = 300
     hashing_threads: Annotated[
         int,
         Field(ge=1, le=64, description="Threads that hash passwords; more on a machine with many processors."),
@@ -169,6 +185,8 @@ class Settings(BaseSettings):
             password_min_length=self.password_min_length,
             context_words=(urlsplit(self.issuer).hostname or "", "watchword", *self.context_words),
             argon2=argon2,
+            attempts_per_account=self.attempts_per_account,
+            attempts_per_network=self.attempts_per_network,
             hashing_threads=self.hashing_threads,
             hashing_queue=self.hashing_queue,
             trusted_proxies=self.trusted_proxies,

@@ -9,6 +9,7 @@ from watchword.core.policy import Policy
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.scratch import SqlScratch
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing import FrozenClock
@@ -16,6 +17,7 @@ from watchword.testing.contracts import (
     ImportsContract,
     KeysContract,
     RevocationsContract,
+    ScratchContract,
     SessionsContract,
     UsernamesContract,
     UsersContract,
@@ -29,7 +31,12 @@ async def stores(database_url: str) -> AsyncIterator[SimpleNamespace]:
     revocations = SqlRevocations(db, FrozenClock(), Policy())
     users = SqlUsers(db)
     yield SimpleNamespace(
-        users=users, sessions=SqlSessions(db), keys=SqlKeys(db), revocations=revocations, imports=users
+        users=users,
+        sessions=SqlSessions(db),
+        keys=SqlKeys(db),
+        revocations=revocations,
+        scratch=SqlScratch(db),
+        imports=users,
     )
     await revocations.stop()
     await db.close()
@@ -52,6 +59,10 @@ class TestKeys(KeysContract):
 
 
 class TestRevocations(RevocationsContract):
+    pass
+
+
+class TestScratch(ScratchContract):
     pass
 
 

@@ -24,7 +24,7 @@ PASSWORD = "correct horse battery staple"
 CHEAP = Argon2Parameters(memory_cost=8, time_cost=1, parallelism=1)
 VERBS = {
     name
-    for port in (ports.Users, ports.Sessions, ports.Keys, ports.Revocations)
+    for port in (ports.Users, ports.Sessions, ports.Keys, ports.Revocations, ports.Scratch)
     for name in vars(port)
     if not name.startswith("_")
 }
@@ -107,7 +107,7 @@ async def record(auth: Auth, act: Callable[[], Awaitable[None]]) -> Recorder:
     """Run one journey with every call watched, in this thread and in the threads that it starts."""
     recorder = Recorder(furniture())
     kit = await auth.open()
-    originals = {name: getattr(kit, name) for name in ("users", "sessions", "revocations")}
+    originals = {name: getattr(kit, name) for name in ("users", "sessions", "revocations", "scratch")}
     for name, store in originals.items():
         object.__setattr__(kit, name, CountedStore(store, recorder.trips))
     threading.setprofile(recorder)

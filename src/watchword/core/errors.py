@@ -25,6 +25,7 @@
     ├── Misdirected               421 misdirected_request        a loopback issuer reached by another name
     ├── InvalidInput              422 invalid_input
     │   └── WeakPassword          422 weak_password
+    ├── TooManyAttempts           429 too_many_attempts          with Retry-After; RFC 6585 4
     └── Overloaded                503 overloaded                 with Retry-After
         └── Unavailable           503 unavailable                with Retry-After
     ConfigError (ValueError)      a start that is refused; its text names the setting and the cure
@@ -34,7 +35,9 @@ Two texts per refusal: `detail` is for the caller, `because` for the log. An `Au
 through (`web/errors.py`) says *how*.
 """
 
+import math
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import ClassVar
 
 
@@ -201,6 +204,16 @@ class InvalidInput(AuthError, code="invalid_input", status=422, default="Some fi
 
 class WeakPassword(InvalidInput, code="weak_password", default="This password is too easy to guess."):
     """The new password is too short, too common or too close to what everybody knows. SP 800-63B-4 3.1.1.2."""
+
+
+class TooManyAttempts(
+    AuthError, code="too_many_attempts", status=429, default="Too many attempts. Please try again later."
+):
+    """So much was tried that nothing is evaluated any more for a while. RFC 6585 4. `wait` is the time until it is again."""
+
+    def __init__(self, because: str, *, wait: timedelta) -> None:
+        super().__init__(because)
+        self.retry_after: int = max(1, math.ceil(wait.total_seconds()))
 
 
 class Overloaded(

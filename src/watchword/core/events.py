@@ -31,6 +31,11 @@ class LoginFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptsExhausted(Event):
+    """The last wrong password was tried that is evaluated for now, for one account or from one network."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionClosed(Event):
     """One session was ended: by logging out, or from the list of sessions."""
 

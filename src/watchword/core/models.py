@@ -1,5 +1,6 @@
 """The values that the floors hand to one another. All are immutable."""
 
+import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -146,6 +147,17 @@ class Client:
 
     user_agent: str | None = None
     ip: str | None = None
+
+    @property
+    def network(self) -> str:
+        """Whose attempts are counted together: an IPv4 address, or the /64 that one customer is given of IPv6. RFC 6177 2."""
+        if self.ip is None or ":" not in self.ip:
+            return self.ip or ""
+        return str(ipaddress.ip_network((self.ip, 64), strict=False))
+
+
+NOWHERE: Client = Client()
+"""For whoever calls a flow without a request: a script, a test."""
 
 
 @dataclass(frozen=True, slots=True)

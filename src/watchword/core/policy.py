@@ -32,6 +32,8 @@ class Policy:
     password_min_length: int = 15
     context_words: tuple[str, ...] = ("watchword",)
     argon2: passwords.Argon2Parameters = passwords.OWASP
+    attempts_per_account: int = 10
+    attempts_per_network: int = 300
     hashing_threads: int = 1
     hashing_queue: int = 64
     trusted_proxies: tuple[str, ...] = ()

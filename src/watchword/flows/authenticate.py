@@ -11,8 +11,9 @@ from watchword.core.errors import (
     StepUpRequired,
     UnknownKey,
 )
-from watchword.core.models import Account, Principal
+from watchword.core.models import NOWHERE, Account, Client, Principal
 from watchword.core.tokens import Access
+from watchword.flows import throttle
 from watchword.flows.kit import Kit
 
 
@@ -77,7 +78,9 @@ def require(kit: Kit, who: Principal, scopes: frozenset[str], max_age: int | Non
         raise StepUpRequired("a factor is missing", methods=methods)
 
 
-async def leaving(kit: Kit, access_token: str | None, refresh_token: str | None) -> frozenset[str]:
+async def leaving(
+    kit: Kit, access_token: str | None, refresh_token: str | None, client: Client = NOWHERE
+) -> frozenset[str]:
     """The sessions that a logout means: the refresh token's, and that of an access token that has not expired.
 
     Either may belong to a session that has ended already. Raises InvalidToken when neither names one,
@@ -87,7 +90,7 @@ async def leaving(kit: Kit, access_token: str | None, refresh_token: str | None)
     refusal: AuthError = MissingToken("neither an access token nor a refresh token")
     if refresh_token is not None:
         try:
-            named.add(tokens.read_refresh(refresh_token, kit.keyring.ring).session_id)
+            named.add(throttle.read_refresh(kit, refresh_token, client).session_id)
         except InvalidGrant as error:
             refusal = InvalidToken(error.because)
     if access_token is not None:

@@ -5,6 +5,7 @@ nothing until `reseal` has moved the database to it, so workers that are still t
 and take every refresh token.
 """
 
+import hmac
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -42,6 +43,7 @@ class Keyring:
         self._masters = tuple(masters)
         self._checks = [sealing.check_value(master) for master in masters]
         self._refresh_keys = tuple(sealing.derive(master, "refresh") for master in masters)
+        self._pseudonym_key = sealing.derive(masters[0], "pseudonym") if masters else b""
         self._own = 0
         self._settled = False
         self._looked_into: dict[str, bytes] = {}
@@ -111,6 +113,11 @@ class Keyring:
     async def records(self) -> Sequence[KeyRecord]:
         """All keys that are stored now, oldest first, those that no master key opens included."""
         return await self._load()
+
+    def pseudonym(self, *texts: str) -> str:
+        """What stands for these texts in the database: whoever reads it there can't try out which they are."""
+        joined = "".join(f"{len(text)}:{text}" for text in texts)
+        return hmac.digest(self._pseudonym_key, joined.encode("utf-8", "surrogatepass"), "sha256").hex()
 
     @property
     def masters(self) -> int:

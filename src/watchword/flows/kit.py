@@ -10,13 +10,14 @@ from watchword.core.cache import AccessCache
 from watchword.core.clock import Clock, Entropy
 from watchword.core.models import Account, Revoked, Session
 from watchword.core.policy import Policy
+from watchword.core.tally import Tally
 from watchword.flows.handlers import Handlers
 
 if TYPE_CHECKING:
     from watchword.core.events import Event
     from watchword.flows.hashing import HashingPool
     from watchword.flows.keyring import Keyring
-    from watchword.ports import Keys, Revocations, Sessions, Users
+    from watchword.ports import Keys, Revocations, Scratch, Sessions, Users
 
 logger: logging.Logger = logging.getLogger("watchword.audit")
 
@@ -35,9 +36,11 @@ class Kit:
     sessions: "Sessions"
     keys: "Keys"
     revocations: "Revocations"
+    scratch: "Scratch"
     keyring: "Keyring"
     hashing: "HashingPool"
     cache: AccessCache = field(default_factory=AccessCache)
+    tally: Tally = field(default_factory=Tally)
     handlers: Handlers = field(default_factory=Handlers)
     claims: ClaimsHook | None = None
     hosts_users: bool = False

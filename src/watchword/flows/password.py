@@ -5,41 +5,47 @@ from datetime import datetime
 from watchword.core import passwords
 from watchword.core.errors import InvalidGrant, Overloaded, WrongPassword
 from watchword.core.events import LoginFailed, PasswordChanged
-from watchword.core.models import Account, Credentials, Principal, Proof
+from watchword.core.models import NOWHERE, Account, Client, Credentials, Principal, Proof
+from watchword.flows import throttle
 from watchword.flows.kit import Kit
 from watchword.ports import Ending
 
 METHODS = frozenset({"pwd"})  # RFC 8176 2
 
 
-async def prove(kit: Kit, identifier: str, password: str) -> Proof:
+async def prove(kit: Kit, identifier: str, password: str, client: Client = NOWHERE) -> Proof:
     """A Proof that whoever asks knows the password of this address or username.
 
-    Unknown, wrong, disabled and over-long are one refusal (InvalidGrant) at one cost. Raises Overloaded when too many wait.
+    Unknown, wrong, disabled and over-long are one refusal (InvalidGrant) at one cost. Raises TooManyAttempts, and Overloaded
+    when too many wait.
     """
     now = kit.clock.now()
     if not passwords.hashable(password):
         raise InvalidGrant("a password over the length, or not text")
     found = await kit.users.find(identifier)
+    user_id = found.user.id if found else None
     try:
-        match = await kit.hashing.verify(found.password_hash if found else None, password)
-        proven = _enabled(found)
+        async with throttle.guess(kit, user_id, identifier, client):
+            match = await kit.hashing.verify(found.password_hash if found else None, password)
+            proven = _enabled(found)
     except InvalidGrant as refusal:
-        kit.announce(LoginFailed(found.user.id if found else None, refusal.because))
+        kit.announce(LoginFailed(user_id, refusal.because))
         raise
     if match.outdated:
         await _rehash(kit, proven, password, now)
     return Proof(proven.user, METHODS, auth_time=now)
 
 
-async def change(kit: Kit, who: Principal, current: str, new: str) -> None:
+async def change(kit: Kit, who: Principal, current: str, new: str, client: Client = NOWHERE) -> None:
     """Replace the password of whoever is signed in, and end all their other sessions.
 
-    Raises WrongPassword when `current` is not right, WeakPassword for `new`, and then nothing was changed.
+    Raises WrongPassword when `current` is not right (and TooManyAttempts: whoever holds a token has no more guesses than
+    others), WeakPassword for `new`, and then nothing was changed.
     """
     now = kit.clock.now()
     found = await kit.users.get(who.user_id)
-    await _confirm(kit, found, current)
+    async with throttle.guess(kit, who.user_id, "", client):
+        await _confirm(kit, found, current)
     if found is None:
         raise WrongPassword("the user is gone")
     await accept(kit, new, found.user)

@@ -3,19 +3,22 @@
 from watchword.core import emails
 from watchword.core.errors import RegistrationClosed, UsernameTaken
 from watchword.core.events import Registered
+from watchword.core.models import NOWHERE, Client
 from watchword.flows import password as passwords
+from watchword.flows import throttle
 from watchword.flows.kit import Kit
 from watchword.ports import Added, NewUser
 
 
-async def register(kit: Kit, email: str, password: str, username: str | None) -> None:
+async def register(kit: Kit, email: str, password: str, username: str | None, client: Client = NOWHERE) -> None:
     """Make an account. A taken address looks like success, at the same cost; a taken username is told (they are public).
 
-    Raises RegistrationClosed, InvalidInput, WeakPassword, UsernameTaken, Overloaded.
+    Raises RegistrationClosed, TooManyAttempts, InvalidInput, WeakPassword, UsernameTaken, Overloaded.
     """
     now = kit.clock.now()
     if kit.policy.registration != "open":
         raise RegistrationClosed()
+    await throttle.registration(kit, client)
     email = emails.accept_email(email)
     username = None if username is None else emails.accept_username(username)
     await passwords.accept_for(kit, password, email, username)

@@ -7,8 +7,9 @@ from typing import Any
 from watchword.core import opaque, scopes, tokens
 from watchword.core.errors import InvalidGrant, InvalidScope, NotFound, RefreshReused
 from watchword.core.events import LoggedIn, RefreshTokenReused, SessionClosed, SessionsEnded, StateRewound
-from watchword.core.models import Account, Client, Proof, Revoked, Session, Tokens
+from watchword.core.models import NOWHERE, Account, Client, Proof, Revoked, Session, Tokens
 from watchword.core.opaque import Presented
+from watchword.flows import throttle
 from watchword.flows.claims import extra_claims
 from watchword.flows.kit import Kit
 from watchword.ports import Turn
@@ -40,16 +41,16 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
     raise InvalidGrant("the user's scopes keep changing")
 
 
-async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None) -> Tokens:
+async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None, client: Client = NOWHERE) -> Tokens:
     """Turn a refresh token: its successor and a new access token, which may carry less than the session (`asked`).
 
     Any number of callers with one token get the same successor within the grace. Raises InvalidGrant, InvalidScope (and
-    then nothing was turned), and RefreshReused after the session was closed. RFC 6749 6, RFC 9700 4.14.2.
+    then nothing was turned), TooManyAttempts, and RefreshReused after the session was closed. RFC 6749 6, RFC 9700 4.14.2.
     """
     now = kit.clock.now()
     await kit.keyring.follow(heard=kit.revocations.fresh())
     ring = kit.keyring.ring
-    presented = tokens.read_refresh(refresh_token, ring)
+    presented = throttle.read_refresh(kit, refresh_token, client)
     ahead, claims = await _look_ahead(kit, presented, asked, now)
     policy = kit.policy
     turned = await kit.sessions.turn(

@@ -19,6 +19,7 @@ class Done:
     revocations: int
     rotated: bool
     keys: int = 0
+    attempts: int = 0
 
 
 async def run(kit: Kit) -> Done:
@@ -28,9 +29,12 @@ async def run(kit: Kit) -> Done:
     while removed := await kit.sessions.prune(now, BATCH):
         sessions += removed
     revocations = await kit.revocations.prune(now)
+    attempts = 0
+    while removed := await kit.scratch.prune(now, BATCH):
+        attempts += removed
     rotated = await kit.keyring.rotate(now)
     keys = await kit.keyring.prune(now)
-    return Done(sessions, revocations, rotated, keys)
+    return Done(sessions, revocations, rotated, keys, attempts)
 
 
 async def attempt(kit: Kit) -> None:

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from watchword.core.models import Account, Principal
 from watchword.flows import password
 from watchword.flows.register import register
+from watchword.web import client
 from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Guard, Open, user_of
 from watchword.web.schemas import Accepted, ChangePasswordBody, Me, Problem, RegisterBody
@@ -19,9 +20,10 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
     )
 
     @router.post("/register", status_code=202, responses={403: {"model": Problem}, 409: {"model": Problem}})
-    async def sign_up(body: RegisterBody) -> Accepted:
+    async def sign_up(request: Request, body: RegisterBody) -> Accepted:
         """Make an account. The answer is the same whether or not the address was free."""
-        await register(await open_house(), body.email, body.password, body.username)
+        kit = await open_house()
+        await register(kit, body.email, body.password, body.username, client.describe(request, kit.policy))
         return Accepted()
 
     @router.get("/me", responses={401: {"model": Problem}})
@@ -37,8 +39,12 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
         )
 
     @router.post("/change-password", status_code=204, responses={401: {"model": Problem}, 403: {"model": Problem}})
-    async def change_password(body: ChangePasswordBody, who: Annotated[Principal, Depends(guard)]) -> None:
+    async def change_password(
+        request: Request, body: ChangePasswordBody, who: Annotated[Principal, Depends(guard)]
+    ) -> None:
         """Replace the password. Every other session ends; this one lives on."""
-        await password.change(await open_house(), who, body.current_password, body.new_password)
+        kit = await open_house()
+        origin = client.describe(request, kit.policy)
+        await password.change(kit, who, body.current_password, body.new_password, origin)
 
     return router

@@ -23,6 +23,7 @@ from watchword.core.errors import (
     Overloaded,
     StepUpRequired,
     TooLarge,
+    TooManyAttempts,
 )
 from watchword.web.headers import HTTPS, protect
 
@@ -39,7 +40,7 @@ FORM = "application/x-www-form-urlencoded"
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 TITLES = {
     400: "Bad request", 401: "Not authenticated", 403: "Forbidden", 404: "Not found", 409: "Conflict",
-    413: "Too large", 421: "Misdirected request", 422: "Not valid", 503: "Not available",
+    413: "Too large", 421: "Misdirected request", 422: "Not valid", 429: "Too many attempts", 503: "Not available",
 }  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def page(code: str) -> str:
 
 def headers(error: AuthError) -> dict[str, str]:
     """The challenge of RFC 6750 3 and RFC 9470 3, and Retry-After."""
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | TooManyAttempts):
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, MissingToken):
         return {"WWW-Authenticate": 'Bearer realm="watchword"'}

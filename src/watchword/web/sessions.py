@@ -26,23 +26,26 @@ from watchword.web.schemas import (
 def token_routes(open_house: Open) -> APIRouter:
     """`/login` and `/refresh`, in the dialect of RFC 6749."""
     router = APIRouter(route_class=OAuthRoute, tags=["auth"])
-    refusals: dict[int | str, dict[str, Any]] = {400: {"model": OAuthError}, 503: {"model": OAuthError}}
+    refusals: dict[int | str, dict[str, Any]] = {status: {"model": OAuthError} for status in (400, 429, 503)}
 
     @router.post("/login", response_model=TokenAnswer, responses=refusals)
     async def login(request: Request, response: Response, form: Annotated[LoginForm, Form()]) -> TokenAnswer:
         """Sign in with an email address or a username. `scope` in the answer says what was granted."""
         kit = await open_house()
         asked = scopes.parse(form.scope) or None
-        proof = await password.prove(kit, form.username, form.password)
-        return _answer(response, await session.open(kit, proof, asked, client.describe(request, kit.policy)))
+        origin = client.describe(request, kit.policy)
+        proof = await password.prove(kit, form.username, form.password, origin)
+        return _answer(response, await session.open(kit, proof, asked, origin))
 
     @router.post("/refresh", response_model=TokenAnswer, responses=refusals)
-    async def refresh(response: Response, form: Annotated[RefreshForm, Form()]) -> TokenAnswer:
+    async def refresh(request: Request, response: Response, form: Annotated[RefreshForm, Form()]) -> TokenAnswer:
         """Turn a refresh token. A retry with the same token within the grace gets the same successor."""
         if form.grant_type != "refresh_token":
             raise UnsupportedGrantType("another grant_type at /refresh")
         asked = scopes.parse(form.scope) or None
-        return _answer(response, await session.refresh(await open_house(), form.refresh_token, asked))
+        kit = await open_house()
+        origin = client.describe(request, kit.policy)
+        return _answer(response, await session.refresh(kit, form.refresh_token, asked, origin))
 
     return router
 
@@ -59,7 +62,8 @@ def session_routes(open_house: Open, guard: Guard) -> APIRouter:
         """End this session and every token made from it. With an expired access token, send the refresh token too."""
         kit = await open_house()
         access_token, _ = presented(request)
-        for session_id in await authenticate.leaving(kit, access_token, form.refresh_token):
+        origin = client.describe(request, kit.policy)
+        for session_id in await authenticate.leaving(kit, access_token, form.refresh_token, origin):
             await session.close(kit, session_id)
 
     @router.get("/sessions", response_model=list[SessionAnswer])

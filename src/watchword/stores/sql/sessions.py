@@ -14,7 +14,7 @@ from watchword.core.opaque import MAX_GENERATION, Presented
 from watchword.core.policy import LEEWAY
 from watchword.ports import Turn, Turned
 from watchword.stores.sql.engine import Database, verb
-from watchword.stores.sql.tables import UtcDateTime, feed, sessions
+from watchword.stores.sql.tables import UtcDateTime, feed, greatest, sessions
 
 TURNED, REPEATED, REUSED, REWOUND = range(4)
 USER_LOCKS = 0x77617463
@@ -221,7 +221,7 @@ def _turn(presented: int, now: datetime, grace: timedelta, idle: timedelta, acce
             closed_at=case((moves | repeats, literal(None, UtcDateTime())), else_=at),
             used_at=at,
             idle_expires_at=_least(literal(now + idle, UtcDateTime()), sessions.c.expires_at),
-            access_expires_at=_greatest(
+            access_expires_at=greatest(
                 sessions.c.access_expires_at, _least(literal(now + access_ttl, UtcDateTime()), sessions.c.expires_at)
             ),
         )
@@ -231,10 +231,6 @@ def _turn(presented: int, now: datetime, grace: timedelta, idle: timedelta, acce
 
 def _least(one: Any, other: Any) -> Any:
     return case((one < other, one), else_=other)
-
-
-def _greatest(one: Any, other: Any) -> Any:
-    return case((one > other, one), else_=other)
 
 
 def _session(row: Row[Any]) -> Session:

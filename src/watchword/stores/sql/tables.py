@@ -1,6 +1,7 @@
 """The tables. They never depend on options; `migrations/` makes them."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -18,9 +19,10 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    case,
 )
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The newest migration: what this code reads and writes."""
 
 metadata: MetaData = MetaData(
@@ -49,6 +51,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def greatest(one: Any, other: Any) -> Any:
+    """The greater of two expressions, in both databases' words."""
+    return case((one > other, one), else_=other)
 
 
 ID = String(64)
@@ -123,3 +130,22 @@ facts: Table = Table(
     Column("value", Text, nullable=False),
 )
 """What is true once for the whole database: the check value of its master key."""
+
+hits: Table = Table(
+    "watchword_hits",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("until", BigInteger, nullable=False, index=True),
+)
+"""Attempts: when all that were counted will have come back, in milliseconds since the epoch (GCRA's arrival time). And what
+is remembered until then."""
+
+single_use: Table = Table(
+    "watchword_single_use",
+    metadata,
+    Column("purpose", String(64), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("until", UtcDateTime, nullable=False, index=True),
+)
+"""What may be used once. Using it is deleting its row."""

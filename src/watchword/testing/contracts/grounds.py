@@ -14,6 +14,7 @@ from watchword.ports import (
     Keys,
     NewUser,
     Revocations,
+    Scratch,
     Sessions,
     Turned,
     Users,
@@ -37,6 +38,12 @@ class Stores(Protocol):
     sessions: Sessions
     keys: Keys
     revocations: Revocations
+
+
+class ScratchStores(Protocol):
+    """What it gives where a Scratch is under test."""
+
+    scratch: Scratch
 
 
 class ImportingStores(Stores, Protocol):

@@ -1,0 +1,26 @@
+"""Counting in memory how often somebody tries."""
+
+from collections import OrderedDict
+from datetime import timedelta
+
+
+class Tally:
+    """The rule of `Scratch.hit` for one limit, in this worker's memory. Bounded: who is heard least is forgotten first."""
+
+    MAX = 10_000
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def count(self, key: str, hits: int, period: timedelta, now: float) -> timedelta | None:
+        """Count one, or say how long until there is room for one."""
+        interval = period.total_seconds() / hits
+        then = max(self._until.get(key, now), now) + interval
+        excess = then - now - period.total_seconds()
+        if excess > interval / 2:  # half of one: sums of fractions are not exact
+            return timedelta(seconds=excess)
+        self._until[key] = then
+        self._until.move_to_end(key)
+        while len(self._until) > self.MAX:
+            self._until.popitem(last=False)
+        return None

@@ -1,0 +1,92 @@
+"""How often somebody may try: guesses are counted before they are evaluated, so parallel ones can't slip through.
+
+A wrong password counts against three limits: of the account from this network, of the network, and of the account from
+everywhere. The last one spares networks from which the owner has signed in, so nobody is locked out for good by strangers.
+A right password takes its own attempt back, and no other. Unknown accounts are counted as known ones are.
+
+A refresh token can't be guessed (opaque's mac), and garbage never reaches the database; so bad ones are counted in this
+worker's memory, and a good one is never refused for what others send.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from watchword.core import emails, tokens
+from watchword.core.errors import AuthError, InvalidGrant, Overloaded, TooManyAttempts
+from watchword.core.events import AttemptsExhausted
+from watchword.core.models import Client
+from watchword.core.opaque import Presented
+from watchword.flows.kit import Kit
+from watchword.ports import Limit
+
+WINDOW = timedelta(minutes=15)
+"""How long until all attempts of a limit have come back."""
+
+FROM_EVERYWHERE = 100, timedelta(days=1)
+"""Wrong passwords for one account from all networks that its owner never came from. SP 800-63B-4 3.2.2."""
+
+REMEMBERED = timedelta(days=90)
+"""How long a network is known after somebody has signed in from there."""
+
+
+@contextlib.asynccontextmanager
+async def guess(kit: Kit, user_id: str | None, name: str, client: Client) -> AsyncIterator[None]:
+    """Count an attempt at a password around its evaluation: that of a user, or of the name that nobody has.
+
+    It is taken back when the block ends well, or could not be evaluated for want of room. Raises TooManyAttempts, and then
+    the block is not entered. Of any number of parallel guesses exactly as many are evaluated as the limits allow.
+    """
+    account = user_id or emails.fold(name[: emails.MAX_EMAIL].strip())
+    limits, known = _of_guess(kit, account, client)
+    counted = await kit.scratch.hit(limits, kit.clock.now())
+    if counted.wait is not None:
+        raise TooManyAttempts("too many wrong passwords", wait=counted.wait)
+    try:
+        yield
+    except Overloaded:
+        await kit.scratch.take_back(limits)
+        raise
+    except AuthError:
+        if counted.last:
+            kit.announce(AttemptsExhausted(user_id))
+        raise
+    await kit.scratch.take_back(limits, remember=known, until=kit.clock.now() + REMEMBERED)
+
+
+async def registration(kit: Kit, client: Client) -> None:
+    """Count a registration from this network. Raises TooManyAttempts."""
+    limit = _limit(kit, kit.policy.attempts_per_network, "register", client.network)
+    counted = await kit.scratch.hit([limit], kit.clock.now())
+    if counted.wait is not None:
+        raise TooManyAttempts("too many registrations from this network", wait=counted.wait)
+
+
+def read_refresh(kit: Kit, text: str, client: Client) -> Presented:
+    """The refresh token in `text`. Raises InvalidGrant when it was not made here, and TooManyAttempts after too many such.
+
+    One that was made here is let through whatever came before it, also when its session has long ended.
+    """
+    try:
+        return tokens.read_refresh(text, kit.keyring.ring)
+    except InvalidGrant:
+        wait = kit.tally.count(client.network, kit.policy.attempts_per_network, WINDOW, kit.clock.timestamp())
+        if wait is not None:
+            raise TooManyAttempts("too many forged refresh tokens from this network", wait=wait) from None
+        raise
+
+
+def _of_guess(kit: Kit, account: str, client: Client) -> tuple[list[Limit], str]:
+    """The limits, in the one order in which every caller locks them; and the key of this account's known network."""
+    policy, network = kit.policy, client.network
+    known = kit.keyring.pseudonym("known", account, network)
+    hits, period = FROM_EVERYWHERE
+    return [
+        _limit(kit, policy.attempts_per_account, "guess", account, network),
+        _limit(kit, policy.attempts_per_network, "guesses", network),
+        Limit(kit.keyring.pseudonym("account", account), hits, period, unless=known),
+    ], known
+
+
+def _limit(kit: Kit, hits: int, *whose: str) -> Limit:
+    return Limit(kit.keyring.pseudonym(*whose), hits, WINDOW)
