@@ -19,7 +19,7 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
         route_class=ProblemRoute, tags=["auth"], responses={422: {"model": Problem}, 503: {"model": Problem}}
     )
 
-    @router.post("/register", status_code=202, responses={403: {"model": Problem}, 409: {"model": Problem}})
+    @router.post("/register", status_code=202, responses={status: {"model": Problem} for status in (403, 409, 429)})
     async def sign_up(request: Request, body: RegisterBody) -> Accepted:
         """Make an account. The answer is the same whether or not the address was free."""
         kit = await open_house()
@@ -38,7 +38,9 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
             created_at=user.created_at,
         )
 
-    @router.post("/change-password", status_code=204, responses={401: {"model": Problem}, 403: {"model": Problem}})
+    @router.post(
+        "/change-password", status_code=204, responses={status: {"model": Problem} for status in (401, 403, 429)}
+    )
     async def change_password(
         request: Request, body: ChangePasswordBody, who: Annotated[Principal, Depends(guard)]
     ) -> None:

@@ -57,7 +57,7 @@ def session_routes(open_house: Open, guard: Guard) -> APIRouter:
     )
     Who = Annotated[Principal, Depends(guard)]  # noqa: N806 - a type
 
-    @router.post("/logout", status_code=204)
+    @router.post("/logout", status_code=204, responses={429: {"model": Problem}})
     async def logout(request: Request, form: Annotated[LogoutForm, Form()]) -> None:
         """End this session and every token made from it. With an expired access token, send the refresh token too."""
         kit = await open_house()

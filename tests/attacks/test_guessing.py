@@ -1,0 +1,364 @@
+"""Guessing: passwords tried one after another and at once, from one address and from many, behind forged headers.
+
+Each docstring begins with the row of the security requirements that it shows. Many guesses at several workers are in
+`tests/races/test_guessing.py`.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
+from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
+
+from watchword.core import opaque, passwords
+from watchword.core.events import AttemptsExhausted
+from watchword.core.tally import Tally
+from watchword.flows import throttle
+from watchword.flows.upkeep import run as upkeep
+
+WRONG = "not the password of today"
+LIMIT = 10
+NOBODY = "nobody@example.com"
+ELSEWHERE = "198.51.100.20"
+
+
+@pytest.fixture
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every password that is compared with a hash."""
+    seen: list[str] = []
+    verify = passwords.verify
+
+    def noted(stored: str, password: str, *more: Any) -> Any:
+        seen.append(password)
+        return verify(stored, password, *more)
+
+    monkeypatch.setattr(passwords, "verify", noted)
+    return seen
+
+
+async def from_address(house: House, address: str, name: str, password: str, **headers: str) -> httpx2.Response:
+    """A login that comes from another address."""
+    transport = httpx2.ASGITransport(app=house.app, client=(address, 50000))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        form = {"username": name, "password": password}
+        return await client.post("/login", data=form, headers=headers)
+
+
+async def guess(house: House, times: int, name: str = ADA) -> list[int]:
+    """The statuses of so many wrong passwords."""
+    return [(await house.try_login(name, f"{WRONG} {number}")).status_code for number in range(times)]
+
+
+async def test_after_ten_wrong_passwords_nothing_is_evaluated_for_a_while(either: House, evaluated: list[str]) -> None:
+    """RL-01: the attacker has a list of two hundred passwords. Peers evaluate two hundred; here the eleventh is the first that
+    nobody looks at, were it the right one, and the wait is told."""
+    await either.register()
+    assert await guess(either, 200) == [400] * LIMIT + [429] * 190
+    refused = await either.try_login()
+    assert (refused.status_code, refused.json()["error"]) == (429, "too_many_attempts")
+    assert refused.headers["retry-after"] == "90"
+    assert len(evaluated) == LIMIT
+
+
+async def test_the_attempts_come_back_one_by_one(house: House) -> None:
+    """RL-08: a window that every attempt prolongs never ends for whoever is attacked; one that ends at once gives a whole new
+    list. Here one attempt comes back each ninety seconds, whatever is tried meanwhile."""
+    await house.register()
+    await guess(house, LIMIT)
+    for _ in range(3):
+        house.clock.tick(89)
+        assert await guess(house, 5) == [429] * 5
+        house.clock.tick(1)
+        assert await guess(house, 2) == [400, 429]
+    house.clock.tick(throttle.WINDOW)
+    await house.login()
+
+
+async def test_parallel_guesses_are_counted_before_they_are_evaluated(either: House, evaluated: list[str]) -> None:
+    """RL-02: five hundred guesses at once, so that each is checked before any of them is counted."""
+    await either.register()
+    answers = await asyncio.gather(*(either.try_login(ADA, f"{WRONG} {number}") for number in range(500)))
+    assert sorted(answer.status_code for answer in answers) == [400] * LIMIT + [429] * (500 - LIMIT)
+    assert len(evaluated) == LIMIT
+
+
+FORGED = [
+    lambda n: {"x-forwarded-for": f"203.0.113.{n}"},
+    lambda n: {"x-real-ip": f"203.0.113.{n}"},
+    lambda n: {"forwarded": f"for=203.0.113.{n}"},
+    lambda n: {
+        "x-client-ip": f"203.0.113.{n}",
+        "cf-connecting-ip": f"203.0.113.{n}",
+        "true-client-ip": f"203.0.113.{n}",
+    },
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+async def test_a_forged_address_is_not_another_network(house: House, forged: Callable[[int], dict[str, str]]) -> None:
+    """RL-03: each guess says that it comes from somewhere else. Nobody who was not configured is believed."""
+    await house.register()
+    answers = [await from_address(house, "203.0.113.7", ADA, WRONG, **forged(n)) for n in range(LIMIT + 5)]
+    assert [answer.status_code for answer in answers] == [400] * LIMIT + [429] * 5
+
+
+async def test_behind_a_trusted_proxy_each_client_is_counted_by_its_own_address(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    """RL-03: what the proxy itself adds is believed, what the attacker wrote to the left of it is not."""
+    async with open_house(tmp_path, database_url=sqlite_url, trusted_proxies=("10.0.0.0/8",)) as house:
+        await house.register()
+        for number in range(LIMIT + 5):
+            forged = f"192.0.2.{number}, {ELSEWHERE}"
+            answer = await from_address(house, "10.0.0.1", ADA, WRONG, **{"x-forwarded-for": forged})
+            assert answer.status_code == (400 if number < LIMIT else 429)
+        beside = await from_address(house, "10.0.0.1", ADA, WRONG, **{"x-forwarded-for": "198.51.100.21"})
+        assert beside.status_code == 400
+
+
+async def test_a_login_of_ones_own_between_the_guesses_does_not_clear_them(house: House) -> None:
+    """RL-04: the attacker has an account too, and signs in to it after every ninth guess."""
+    await house.register()
+    await house.register(BOB, OTHER_PASSWORD)
+    statuses = []
+    for _ in range(4):
+        statuses += await guess(house, 5)
+        await house.login(BOB, OTHER_PASSWORD)
+    assert statuses == [400] * LIMIT + [429] * 10
+
+
+async def test_the_owners_own_login_does_not_give_the_attacker_new_guesses(house: House) -> None:
+    """RL-04: nor does the victim's login, which the attacker can wait for."""
+    await house.register()
+    statuses = []
+    for _ in range(5):
+        statuses += await guess(house, 3)
+        await house.try_login()
+    assert statuses.count(400) == LIMIT
+
+
+async def test_names_for_one_account_are_counted_together(house: House) -> None:
+    """RL-01: an account has an address and a username, each in many spellings. Each would be ten more guesses."""
+    await house.register(username="ada")
+    names = [ADA, "ada", "ADA", " Ada ", "Ada@Example.com", "\uff41\uff44\uff41"]
+    statuses = [code for name in names for code in await guess(house, 4, name)]
+    assert statuses == [400] * LIMIT + [429] * (4 * len(names) - LIMIT)
+
+
+async def test_the_network_has_a_limit_over_all_accounts(tmp_path: Path, sqlite_url: str) -> None:
+    """RL-01: one password for every account (spraying) stays below each account's limit."""
+    async with open_house(tmp_path, database_url=sqlite_url, attempts_per_network=25) as house:
+        statuses = [code for n in range(30) for code in await guess(house, 1, f"user{n}@example.com")]
+        assert statuses == [400] * 25 + [429] * 5
+        assert (await from_address(house, ELSEWHERE, ADA, WRONG)).status_code == 400
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [
+    ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", True),
+    ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+    ("::ffff:203.0.113.9", "203.0.113.9", True),
+    ("203.0.113.9", "203.0.113.10", False),
+])  # fmt: skip
+async def test_an_ipv6_network_is_counted_as_one(house: House, one: str, other: str, same: bool) -> None:
+    """RL-08: a customer of IPv6 has 2^64 addresses, one for each guess."""
+    await house.register()
+    for _ in range(LIMIT):
+        await from_address(house, one, ADA, WRONG)
+    assert (await from_address(house, other, ADA, WRONG)).status_code == (429 if same else 400)
+
+
+async def test_guesses_from_many_networks_have_a_limit_of_the_account(house: House) -> None:
+    """RL-01: ten guesses from each of a thousand machines. After a hundred, nobody from an unknown network is heard."""
+    await house.register()
+    statuses = [
+        (await from_address(house, f"198.51.{n}.{m}", ADA, WRONG)).status_code for n in range(30) for m in range(5)
+    ]
+    assert statuses == [400] * 100 + [429] * 50
+
+
+async def test_a_victim_is_let_in_from_where_they_have_been(house: House) -> None:
+    """RL-06: the attacker does not want in, but the victim out: guesses from everywhere, for ever. Where the victim has signed
+    in before, they sign in; the session that they have lives on; elsewhere it is a matter of minutes."""
+    await house.register()
+    login = await house.login()
+    for n in range(150):
+        await from_address(house, f"198.51.100.{n}", ADA, WRONG)
+    assert (await from_address(house, "192.0.2.1", ADA, PASSWORD)).status_code == 429
+    again = await house.login()
+    assert (await house.me(again)).status_code == 200
+    assert (await house.me(await house.refresh(login.refresh))).status_code == 200
+    house.clock.tick(timedelta(minutes=15))
+    assert (await from_address(house, "192.0.2.1", ADA, PASSWORD)).status_code == 200
+
+
+async def test_where_nobody_had_the_right_password_no_network_is_known(house: House) -> None:
+    """RL-06, the other side: the exception is for the owner. The attacker's own logins, and their guesses, earn none."""
+    await house.register()
+    await house.register(BOB, OTHER_PASSWORD)
+    assert (await from_address(house, ELSEWHERE, BOB, OTHER_PASSWORD)).status_code == 200
+    for n in range(150):
+        await from_address(house, f"203.0.113.{n}", ADA, WRONG)
+    assert (await from_address(house, ELSEWHERE, ADA, WRONG)).status_code == 429
+
+
+async def test_an_unknown_name_meets_the_same_limit(either: House) -> None:
+    """EN-05: if only real accounts were locked, a lock would tell that there is one."""
+    await either.register()
+    answers = {}
+    for name in (ADA, NOBODY, "nobody", "not a name at all"):
+        tried = [await either.try_login(name, WRONG) for _ in range(LIMIT + 1)]
+        answers[name] = [(answer.status_code, answer.content, answer.headers.get("retry-after")) for answer in tried]
+    assert [status for status, _, _ in answers[ADA]] == [400] * LIMIT + [429]
+    assert all(answers[name] == answers[ADA] for name in answers)
+
+
+async def test_without_its_store_nothing_is_evaluated(either: House, evaluated: list[str]) -> None:
+    """RL-07: the attacker floods the database until it fails, and guesses without being counted. The limits are in the
+    database itself, there is no other store to lose: what can't be counted is not evaluated, and it goes on afterwards."""
+    await either.register()
+    home = either.auth._home
+    assert home is not None
+
+    def broken(*_: Any) -> None:
+        raise OperationalError("", {}, Exception("gone"))
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "watchword_hits" in statement:
+            broken()
+
+    event.listen(home.db.engine.sync_engine, "before_cursor_execute", refuse)
+    for _ in range(LIMIT + 1):
+        answer = await either.try_login()
+        assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    assert evaluated == []
+    event.remove(home.db.engine.sync_engine, "before_cursor_execute", refuse)
+    assert (await either.try_login()).status_code == 200
+
+
+async def test_what_was_counted_is_forgotten_and_holds_no_name(either: House) -> None:
+    """RL-08: a million names fill the table. Whoever is refused leaves no row, a row goes when it means nothing any more, and
+    none can be read: people type their password into the field for the name."""
+    typed_in_the_wrong_field = "Blaue Kacheln im Treppenhaus"
+    await guess(either, 3, typed_in_the_wrong_field)
+    assert either.auth._home is not None
+    async with either.auth._home.db.engine.connect() as connection:
+        keys = [row.key for row in await connection.execute(text("SELECT key FROM watchword_hits"))]
+    assert len(keys) == 3
+    assert all(re.fullmatch("[0-9a-f]{64}", key) for key in keys)
+    await guess(either, 300)
+    kit = await either.kit()
+    either.clock.tick(timedelta(days=1))
+    await upkeep(kit)
+    async with either.auth._home.db.engine.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM watchword_hits"))).scalar_one() == 0
+
+
+def test_the_tally_in_memory_is_bounded() -> None:
+    """RL-08: forged refresh tokens from a million networks. The memory for them has an end, and who sends most stays in it."""
+    tally = Tally()
+    day = timedelta(days=1)
+    for number in range(3 * Tally.MAX):
+        tally.count(f"network {number}", 1, day, 0.0)
+        tally.count("busy", 10**9, day, 0.0)
+    assert len(tally._until) == Tally.MAX
+    assert tally.count(f"network {3 * Tally.MAX - 1}", 1, day, 0.0) is not None
+
+
+async def test_the_owner_can_be_told_and_is_told_once(house: House) -> None:
+    """LS-03: whoever reads the log of events sees that an account is being guessed at, and is not drowned in it."""
+    told: list[AttemptsExhausted] = []
+    house.auth.on(AttemptsExhausted, told.append)
+    user_id = await house.register()
+    await guess(house, 100)
+    await (await house.kit()).handlers.drain()
+    assert told == [AttemptsExhausted(user_id)]
+
+
+# Every route that takes a secret
+
+SECRETS = {"password", "current_password", "refresh_token"}
+
+
+def takes_a_secret(house: House) -> set[str]:
+    """The routes whose body has a field for a secret that exists already, and `/register`: from the OpenAPI document."""
+    document = house.app.openapi()
+    found = set()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+                if SECRETS & set(schema["properties"]):
+                    found.add(f"{method.upper()} {path}")
+    return found
+
+
+def says_429(house: House) -> set[str]:
+    """The routes that the document says may answer with 429."""
+    paths = house.app.openapi()["paths"]
+    return {
+        f"{method.upper()} {path}"
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if "429" in operation["responses"]
+    }
+
+
+def forged_refresh(number: int) -> dict[str, str]:
+    forged = opaque.mint(opaque.identifier(bytes(16)), number, bytes(32), (b"another key",))
+    return {"grant_type": "refresh_token", "refresh_token": forged}
+
+
+BODIES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "POST /login": lambda n: {"data": {"username": ADA, "password": f"{WRONG} {n}"}},
+    "POST /register": lambda n: {"json": {"email": f"user{n}@example.com", "password": OTHER_PASSWORD}},
+    "POST /refresh": lambda n: {"data": forged_refresh(n)},
+    "POST /logout": lambda n: {"data": forged_refresh(n)},
+    "POST /change-password": lambda n: {"json": {"current_password": f"{WRONG} {n}", "new_password": OTHER_PASSWORD}},
+}
+
+
+async def test_the_routes_that_take_a_secret_are_those_that_have_a_limit(house: House) -> None:
+    """RL-05: the door that was forgotten. Both lists come from the routes themselves, and a third says how to try each."""
+    assert takes_a_secret(house) == says_429(house) == set(BODIES)
+
+
+@pytest.mark.parametrize("route", BODIES)
+async def test_every_route_that_takes_a_secret_ends_in_429(tmp_path: Path, sqlite_url: str, route: str) -> None:
+    """RL-05: a limit at the front door alone sends the attacker to the next one."""
+    async with open_house(tmp_path, database_url=sqlite_url, attempts_per_network=20) as house:
+        await house.register()
+        login = await house.login()
+        method, path = route.split()
+        headers = login.headers if path == "/change-password" else {}
+        answers = [await house.client.request(method, path, headers=headers, **BODIES[route](n)) for n in range(25)]
+        assert answers[-1].status_code == 429
+        assert int(answers[-1].headers["retry-after"]) > 0
+        assert sum(answer.status_code != 429 for answer in answers) <= 20
+        assert (await house.me(await house.refresh(login.refresh))).status_code == 200, "a good token is never refused"
+
+
+async def test_a_stolen_access_token_gives_no_more_guesses_than_the_login(house: House) -> None:
+    """RL-05: the thief of an access token guesses at /change-password, where the password would be theirs to change, and at
+    the login in turn."""
+    await house.register()
+    login = await house.login()
+    statuses = []
+    for number in range(8):
+        statuses += await guess(house, 1)
+        body = {"current_password": f"{WRONG} {number}", "new_password": OTHER_PASSWORD}
+        statuses.append((await house.client.post("/change-password", json=body, headers=login.headers)).status_code)
+    assert statuses == [400, 403] * 5 + [429] * 6
+
+
+async def test_people_who_sign_in_are_not_counted(house: House) -> None:
+    """RL-04: a limit that counts good logins too is a lock that everybody turns on themselves."""
+    await house.register()
+    for _ in range(3 * LIMIT):
+        await house.login()
