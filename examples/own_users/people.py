@@ -73,11 +73,11 @@ class People:
         """By the number that the shop gave."""
         return await self._one(_is(user_id))
 
-    async def page(self, after: str, limit: int) -> Sequence[Person]:
+    async def page(self, after: str, limit: int) -> Sequence[Credentials[Person]]:
         """In the order of the addresses."""
         statement = select(people).where(people.c.email > after).order_by(people.c.email).limit(limit)
         async with self._engine.connect() as connection:
-            return [_person(row) for row in await connection.execute(statement)]
+            return [Credentials(_person(row), row.password) for row in await connection.execute(statement)]
 
     async def set_password(
         self,

@@ -107,7 +107,7 @@ class Users(Protocol[U_co]):
     async def get(self, user_id: str) -> Credentials[U_co] | None:
         """The account with this id, as it is committed now; None for a text that can't be one."""
 
-    async def page(self, after: str, limit: int) -> Sequence[U_co]:
+    async def page(self, after: str, limit: int) -> Sequence[Credentials[U_co]]:
         """At most `limit` accounts in the order of their addresses, behind the address `after`."""
 
     async def set_password(

@@ -6,6 +6,7 @@ Each docstring begins with the row of the security requirements that it shows. M
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,11 +18,12 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
 
-from watchword.core import opaque, passwords
+from watchword.core import foreign_hashes, opaque, passwords
 from watchword.core.events import AttemptsExhausted
 from watchword.core.tally import Tally
-from watchword.flows import throttle
+from watchword.flows import accounts, throttle
 from watchword.flows.upkeep import run as upkeep
+from watchword.ports import NewUser
 
 WRONG = "not the password of today"
 LIMIT = 10
@@ -362,3 +364,76 @@ async def test_people_who_sign_in_are_not_counted(house: House) -> None:
     await house.register()
     for _ in range(3 * LIMIT):
         await house.login()
+
+
+# What a refusal costs
+
+OLD = {
+    "bcrypt": "$2b$04$eeeeeeeeeeeeeeeeeeeeeO9XrB9uHsXcNMkpP7JjH0ePb1wBhLnIW",
+    "PBKDF2": "pbkdf2_sha256$1000$saltsalt$" + "b" * 42 + "A=",
+}
+
+
+async def test_an_unknown_name_costs_what_some_account_costs(either: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EN-02: half of the accounts were imported with hashes that take ten times as long, and the attacker has a watch. A name
+    that nobody has is compared with a hash like those that are stored, in their proportions, and the same at every try."""
+    kit = await either.kit()
+    hashes = {"ours": passwords.hash_password(PASSWORD, either.auth.policy.argon2), **OLD}
+    for number in range(60):
+        stored = hashes["ours"] if number % 2 else hashes["bcrypt" if number % 4 else "PBKDF2"]
+        await kit.users.add(
+            NewUser(kit.new_id(), f"user{number}@example.com", None, stored, frozenset(), kit.clock.now())
+        )
+    await upkeep(kit)
+    compared: list[str] = []
+    read = foreign_hashes.read
+
+    def noted(stored: str) -> foreign_hashes.Hash:
+        compared.append(stored.partition("$")[0] or stored.split("$")[1])
+        return read(stored)
+
+    monkeypatch.setattr(foreign_hashes, "read", noted)
+    names = [f"nobody{number}@example.com" for number in range(120)]
+    first = []
+    for name in names:
+        await either.try_login(name, WRONG)
+        first.append(compared.pop())
+    kinds = Counter(first)
+    assert set(kinds) == {"argon2id", "2b", "pbkdf2_sha256"}
+    assert 40 <= kinds["argon2id"] <= 80
+    either.clock.tick(throttle.WINDOW)
+    for name, kind in zip(names, first, strict=True):
+        await either.try_login(name.upper(), WRONG)
+        assert compared.pop() == kind
+
+
+@pytest.mark.parametrize("stored", ["$2b$12$" + "e" * 21 + "O" + "9" * 31, OLD["PBKDF2"], "scrypt:32768:8:1$salt$" + "0f" * 64,
+    "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$" + "b" * 42 + "A",
+    "$scrypt$ln=15,r=8,p=1$c2FsdHNhbHQ$" + "b" * 42 + "A", "argon2$argon2id$v=19$m=512,t=2,p=2$c2FsdHNhbHQ$" + "b" * 42 + "A",
+])  # fmt: skip
+def test_a_likeness_costs_the_same_and_shows_nothing(stored: str) -> None:
+    """EN-02: what imitates a stored hash stays in memory for hours. It must not be the hash."""
+    likeness = foreign_hashes.likeness(stored)
+    assert len(likeness) == len(stored)
+    assert likeness.rpartition("$")[2] != stored.rpartition("$")[2]
+    like, kept = foreign_hashes.read(likeness), foreign_hashes.read(stored)
+    assert type(like) is type(kept)
+    for cost in ("cost", "iterations", "digest", "n", "r", "p", "memory", "passes", "lanes", "tag"):
+        assert getattr(like, cost, None) == getattr(kept, cost, None)
+    for secret in ("salt", "expected", "text", "phc"):
+        assert getattr(like, secret, 1) != getattr(kept, secret, 2)
+
+
+async def test_unknown_wrong_disabled_and_overlong_are_one_answer(either: House) -> None:
+    """EN-02: the words must tell no more than the time."""
+    await either.register()
+    await either.register(BOB, OTHER_PASSWORD)
+    kit = await either.kit()
+    await accounts.disable(kit, (await accounts.find(kit, BOB)).id)
+    answers = [
+        await either.try_login(NOBODY, PASSWORD),
+        await either.try_login(ADA, WRONG),
+        await either.try_login(BOB, OTHER_PASSWORD),
+        await either.try_login(ADA, "x" * 70_000),
+    ]
+    assert len({(answer.status_code, answer.content) for answer in answers}) == 1

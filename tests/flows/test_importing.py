@@ -47,7 +47,7 @@ async def taken_over(
 
 
 async def emails_of(kit: Kit) -> list[str]:
-    return [user.email for user in await kit.users.page("", 10_000)]
+    return [one.user.email for one in await kit.users.page("", 10_000)]
 
 
 async def user_of(kit: Kit, whom: str) -> User:

@@ -19,7 +19,8 @@ async def main(url: str, callers: int, rounds: int) -> None:
         if not await asyncio.to_thread(sys.stdin.readline):
             break
         got = await asyncio.gather(*(scratch.consume("race", f"round {number}", NOW) for _ in range(callers)))
-        print(sum(value is not None for value in got), flush=True)
+        sys.stdout.write(f"{sum(value is not None for value in got)}\n")
+        sys.stdout.flush()
     await db.close()
 
 

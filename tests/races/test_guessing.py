@@ -17,7 +17,7 @@ from watchword.testing.contracts import NOW
 GUESSES = 500
 LIMIT = 10
 CLIENTS = 64
-ROUNDS = 50
+ROUNDS = 20
 PASSWORD = "correct horse battery staple"
 
 pytestmark = pytest.mark.xdist_group("races")

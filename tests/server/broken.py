@@ -89,8 +89,8 @@ def everything_wrong(issuer: str, auth: Auth | None = None) -> FastAPI:
         kit = await auth.open()
         who = _read(request.headers["authorization"].partition(" ")[2], 1)
         rows = []
-        for user in await kit.users.page("", 50):
-            rows += await session.of_user(kit, user.id)
+        for one in await kit.users.page("", 50):
+            rows += await session.of_user(kit, one.user.id)
         listed = [{"id": one.id, "ip": one.ip, "current": one.id == who.get("sid")} for one in rows]
         return _telling(JSONResponse(listed))
 

@@ -30,7 +30,7 @@ async def test_a_relative_file_stays_where_it_was_when_the_process_changes_its_d
     assert db.path == started / "watchword.db"
     await db.close()
     db.settle(here=True)  # and is used again
-    assert [user.id for user in await SqlUsers(db).page("", 2)] == ["id-ada"]
+    assert [one.user.id for one in await SqlUsers(db).page("", 2)] == ["id-ada"]
     await db.close()
     assert (started / "watchword.db").is_file()
     assert not list(later.iterdir())

@@ -61,7 +61,7 @@ def test_sessions_live_on_when_their_foreign_key_goes(empty_url: str) -> None:
             presented, NOW, grace=policy.refresh_grace, idle=policy.refresh_idle, access_ttl=timedelta(minutes=10)
         )
         assert turned.answer is Turn.TURNED
-        (found,) = await SqlUsers(db).page("", 10)
+        found = (await SqlUsers(db).page("", 10))[0].user
         assert (found.id, found.epoch, found.scopes) == ("u1", 3, frozenset({"read"}))
         async with db.write() as connection:  # a session of a host's user, whom our table does not know
             await connection.execute(insert(sessions).values(**{**SESSION, "id": "z", "user_id": "host-7"}))

@@ -37,7 +37,7 @@ class People:
     async def get(self, user_id: str) -> Credentials[Person] | None:
         raise NotImplementedError
 
-    async def page(self, after: str, limit: int) -> Sequence[Person]:
+    async def page(self, after: str, limit: int) -> Sequence[Credentials[Person]]:
         raise NotImplementedError
 
     async def set_password(

@@ -21,6 +21,11 @@ def fold(text: str) -> str:
     return text
 
 
+def one_spelling(identifier: str) -> str:
+    """What somebody typed for an address or username, in the one spelling of all that mean the same, also where it is none."""
+    return fold(identifier[:MAX_EMAIL].strip())
+
+
 def canonical_email(text: str) -> str | None:
     """The address as it is stored, or None when it is not one. Full-width and case twins become one address."""
     if len(text) > MAX_EMAIL:

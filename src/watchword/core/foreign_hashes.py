@@ -72,16 +72,20 @@ SALT = r"[^$\x00-\x1f\x7f]*"
 """A salt that is used as it is written: without control characters, of which PostgreSQL refuses NUL."""
 
 B64 = "[A-Za-z0-9+/]"
-BCRYPT = re.compile(r"(bcrypt\$|bcrypt_sha256\$)?(\$2[aby]\$([0-9]{2})\$)([./A-Za-z0-9]{22})([./A-Za-z0-9]{31})")
-ARGON2 = re.compile(
-    rf"(?:argon2)?(\$argon2(?:id|i|d)(?:\$v=(?:16|19))?\$m=({NUMBER}),t=({NUMBER}),p=({NUMBER})\$({B64}*)\$({B64}*))"
+BCRYPT = re.compile(
+    r"(bcrypt\$|bcrypt_sha256\$)?(\$2[aby]\$([0-9]{2})\$)(?P<salt>[./A-Za-z0-9]{22})(?P<tag>[./A-Za-z0-9]{31})"
 )
-PBKDF2_DJANGO = re.compile(rf"pbkdf2_(sha1|sha256)\$({NUMBER})\$({SALT})\$({B64}*={{0,2}})")
-PBKDF2_WERKZEUG = re.compile(rf"pbkdf2:(sha1|sha256|sha512):({NUMBER})\$({SALT})\$([0-9a-f]*)")
-PBKDF2_PASSLIB = re.compile(rf"\$pbkdf2(?:-(sha256|sha512))?\$({NUMBER})\$([A-Za-z0-9./]*)\$([A-Za-z0-9./]*)")
-SCRYPT_DJANGO = re.compile(rf"scrypt\$({NUMBER})\$({SALT})\$({NUMBER})\$({NUMBER})\$({B64}*={{0,2}})")
-SCRYPT_WERKZEUG = re.compile(rf"scrypt:({NUMBER}):({NUMBER}):({NUMBER})\$({SALT})\$([0-9a-f]*)")
-SCRYPT_PASSLIB = re.compile(rf"\$scrypt\$ln=([1-9][0-9]?),r=({NUMBER}),p=({NUMBER})\$({B64}*)\$({B64}*)")
+ARGON2 = re.compile(
+    rf"(?:argon2)?(\$argon2(?:id|i|d)(?:\$v=(?:16|19))?\$m=({NUMBER}),t=({NUMBER}),p=({NUMBER})\$(?P<salt>{B64}*)\$(?P<tag>{B64}*))"
+)
+PBKDF2_DJANGO = re.compile(rf"pbkdf2_(sha1|sha256)\$({NUMBER})\$(?P<salt>{SALT})\$(?P<tag>{B64}*={{0,2}})")
+PBKDF2_WERKZEUG = re.compile(rf"pbkdf2:(sha1|sha256|sha512):({NUMBER})\$(?P<salt>{SALT})\$(?P<tag>[0-9a-f]*)")
+PBKDF2_PASSLIB = re.compile(
+    rf"\$pbkdf2(?:-(sha256|sha512))?\$({NUMBER})\$(?P<salt>[A-Za-z0-9./]*)\$(?P<tag>[A-Za-z0-9./]*)"
+)
+SCRYPT_DJANGO = re.compile(rf"scrypt\$({NUMBER})\$(?P<salt>{SALT})\$({NUMBER})\$({NUMBER})\$(?P<tag>{B64}*={{0,2}})")
+SCRYPT_WERKZEUG = re.compile(rf"scrypt:({NUMBER}):({NUMBER}):({NUMBER})\$(?P<salt>{SALT})\$(?P<tag>[0-9a-f]*)")
+SCRYPT_PASSLIB = re.compile(rf"\$scrypt\$ln=([1-9][0-9]?),r=({NUMBER}),p=({NUMBER})\$(?P<salt>{B64}*)\$(?P<tag>{B64}*)")
 BCRYPT_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -221,6 +225,22 @@ def read(stored: str) -> Hash:
     raise UnusableHash(UNKNOWN)
 
 
+def likeness(stored: str) -> str:
+    """A hash that costs the same to compare with, and that nobody has: of the salt and the digest only the lengths are left.
+
+    Raises UnusableHash as `read` does.
+    """
+    for shape, _ in SHAPES:
+        if found := shape.fullmatch(stored):
+            blank = "0" if shape in HEX else "A"
+            for name in ("tag", "salt"):  # from behind, so that places stay
+                start, end = found.span(name)
+                stored = stored[:start] + re.sub("[^=]", blank, stored[start:end]) + stored[end:]
+            read(stored)
+            return stored
+    raise UnusableHash(UNKNOWN)
+
+
 def accept(stored: str) -> str:
     """A hash that may be taken over. Raises InvalidInput that says what is wrong with it, and never shows it.
 
@@ -334,3 +354,5 @@ SHAPES: tuple[tuple[re.Pattern[str], Any], ...] = (
     (SCRYPT_WERKZEUG, lambda n, r, p, salt, rest: _make_scrypt(int(n), r, p, _text(salt), _hex(rest))),
     (SCRYPT_PASSLIB, lambda ln, r, p, salt, rest: _make_scrypt(2 ** int(ln), r, p, _b64(salt), _b64(rest), 32)),
 )
+
+HEX = (PBKDF2_WERKZEUG, SCRYPT_WERKZEUG)

@@ -26,7 +26,7 @@ async def prove(kit: Kit, identifier: str, password: str, client: Client = NOWHE
     user_id = found.user.id if found else None
     try:
         async with throttle.guess(kit, user_id, identifier, client):
-            match = await kit.hashing.verify(found.password_hash if found else None, password)
+            match = await kit.hashing.verify(found.password_hash if found else None, password, identifier)
             proven = _enabled(found)
     except InvalidGrant as refusal:
         kit.announce(LoginFailed(user_id, refusal.because))

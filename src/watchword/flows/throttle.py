@@ -37,7 +37,7 @@ async def guess(kit: Kit, user_id: str | None, name: str, client: Client) -> Asy
     It is taken back when the block ends well, or could not be evaluated for want of room. Raises TooManyAttempts, and then
     the block is not entered. Of any number of parallel guesses exactly as many are evaluated as the limits allow.
     """
-    account = user_id or emails.fold(name[: emails.MAX_EMAIL].strip())
+    account = user_id or emails.one_spelling(name)
     limits, known = _of_guess(kit, account, client)
     counted = await kit.scratch.hit(limits, kit.clock.now())
     if counted.wait is not None:

@@ -9,6 +9,7 @@ from watchword.flows.kit import Kit
 logger: logging.Logger = logging.getLogger("watchword.upkeep")
 
 BATCH = 1000
+SAMPLES, SAMPLE = 4, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Done:
 
 
 async def run(kit: Kit) -> Done:
-    """Prune what is dead, rotate the signing key if that is due."""
+    """Prune what is dead, rotate the signing key if that is due, see what password hashes there are."""
     now = kit.clock.now()
     sessions = 0
     while removed := await kit.sessions.prune(now, BATCH):
@@ -34,7 +35,15 @@ async def run(kit: Kit) -> Done:
         attempts += removed
     rotated = await kit.keyring.rotate(now)
     keys = await kit.keyring.prune(now)
+    kit.hashing.resemble(await _sampled(kit))
     return Done(sessions, revocations, rotated, keys, attempts)
+
+
+async def _sampled(kit: Kit) -> list[str]:
+    """Password hashes of some accounts, from chance places in the order of their addresses."""
+    places = ["", *(chr(ord("a") + byte % 26) for byte in kit.entropy(SAMPLES - 1))]
+    pages = [await kit.users.page(after, SAMPLE) for after in places]
+    return [one.password_hash for page in pages for one in page if one.password_hash is not None]
 
 
 async def attempt(kit: Kit) -> None:

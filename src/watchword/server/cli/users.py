@@ -147,8 +147,8 @@ async def _pages(kit: "Kit", after: str, limit: int | None) -> "AsyncIterator[Se
 
     after = emails.fold(after)
     while page := await kit.users.page(after, PAGE if limit is None else min(PAGE, limit)):
-        yield page
-        after = page[-1].email
+        yield [one.user for one in page]
+        after = page[-1].user.email
         if limit is not None:
             limit -= len(page)
             if limit == 0:

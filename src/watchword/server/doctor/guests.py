@@ -98,6 +98,6 @@ async def _remove(kit: Kit, user_ids: list[str]) -> None:
 async def _sweep(kit: Kit) -> None:
     """Remove what a doctor that was killed has left."""
     before = kit.clock.now() - LEFT_BEHIND
-    left = [user.id for user in await kit.users.page("doctor-", 50) if NAME.fullmatch(user.email)]
+    left = [one.user.id for one in await kit.users.page("doctor-", 50) if NAME.fullmatch(one.user.email)]
     old = [user_id for user_id in left if (found := await kit.users.get(user_id)) and found.user.created_at < before]
     await _remove(kit, old)

@@ -27,7 +27,10 @@ class SqlUsers:
 
     @verb
     async def add(self, user: NewUser) -> Added:
-        """See `ports.Users.add`. The unique indexes decide; which one refused is read in the same transaction."""
+        """See `ports.Users.add`. The unique indexes decide; which one refused is read in the same transaction.
+
+        Where an address is taken, its row is written as it is: a commit of nothing would be quicker, and tell.
+        """
         row = _new_row(user)
         dialect = sqlite if self._db.is_sqlite else postgresql
         statement = dialect.insert(users).values(row).on_conflict_do_nothing().returning(users.c.id)
@@ -36,6 +39,9 @@ class SqlUsers:
                 return Added.ADDED
             named = select(users.c.id).where(users.c.username == row["username"])
             taken = row["username"] is not None and (await connection.execute(named)).first() is not None
+            if not taken:
+                same = update(users).where(users.c.email == row["email"]).values(email=users.c.email)
+                await connection.execute(same)
         return Added.USERNAME_TAKEN if taken else Added.EMAIL_TAKEN
 
     @verb
@@ -88,11 +94,11 @@ class SqlUsers:
         return await self._one(users.c.id == user_id)
 
     @verb
-    async def page(self, after: str, limit: int) -> list[User]:
+    async def page(self, after: str, limit: int) -> list[Credentials[User]]:
         """See `ports.Users.page`."""
         statement = select(users).where(users.c.email > after).order_by(users.c.email).limit(limit)
         async with self._db.read() as connection:
-            return [_user(row) for row in await connection.execute(statement)]
+            return [Credentials(_user(row), row.password_hash) for row in await connection.execute(statement)]
 
     @verb
     async def set_password(

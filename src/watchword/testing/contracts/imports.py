@@ -41,7 +41,7 @@ class ImportsContract:
         for verb in (stores.imports.in_the_way, stores.imports.add_many):
             ways = [set(way) for way in await verb(asked)]
             assert ways == [{ada}, set(), {ada}, {bob}, {ada, bob}, {ada}]
-        assert [one.username for one in await stores.users.page("", 9)] == ["ada", "bob", "carol"]
+        assert [one.user.username for one in await stores.users.page("", 9)] == ["ada", "bob", "carol"]
         found = await stores.users.find("ada")
         assert found is not None
         assert found.password_hash == "hash-ada"
@@ -83,7 +83,7 @@ class ImportsContract:
             if not way
         ]
         assert len(made) == 20
-        assert {one.id for one in await stores.users.page("", 99)} == {new.id for new in made}
+        assert {one.user.id for one in await stores.users.page("", 99)} == {new.id for new in made}
 
 
 def named(name: str = "ada", **changes: Any) -> NewUser:

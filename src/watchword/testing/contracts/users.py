@@ -60,8 +60,9 @@ class UsersContract:
         for name in ("carol", "ada", "bob"):
             await user(stores, name)
         first = await stores.users.page("", 2)
-        assert [one.email for one in first] == ["ada@example.com", "bob@example.com"]
-        assert [one.email for one in await stores.users.page(first[-1].email, 2)] == ["carol@example.com"]
+        assert [one.user.email for one in first] == ["ada@example.com", "bob@example.com"]
+        (last,) = await stores.users.page(first[-1].user.email, 2)
+        assert (last.user.email, last.password_hash) == ("carol@example.com", "hash-carol")
 
     async def test_a_rehash_ends_nothing(self, stores: Stores) -> None:
         ada = await user(stores)
