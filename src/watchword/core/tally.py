@@ -14,13 +14,14 @@ class Tally:
 
     def count(self, key: str, hits: int, period: timedelta, now: float) -> timedelta | None:
         """Count one, or say how long until there is room for one."""
+        if key in self._until:
+            self._until.move_to_end(key)
         interval = period.total_seconds() / hits
         then = max(self._until.get(key, now), now) + interval
         excess = then - now - period.total_seconds()
         if excess > interval / 2:  # half of one: sums of fractions are not exact
             return timedelta(seconds=excess)
         self._until[key] = then
-        self._until.move_to_end(key)
         while len(self._until) > self.MAX:
             self._until.popitem(last=False)
         return None
