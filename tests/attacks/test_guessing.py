@@ -266,7 +266,7 @@ async def test_what_was_counted_is_forgotten_and_holds_no_name(either: House) ->
 def test_the_tally_in_memory_is_bounded() -> None:
     """RL-08: forged refresh tokens from a million networks. The memory for them has an end, and who sends most stays in it."""
     tally = Tally()
-    day = timedelta(days=1)
+    day, refused = timedelta(days=1), None
     for number in range(3 * Tally.MAX):
         tally.count(f"network {number}", 1, day, 0.0)
         refused = tally.count("busy", 5, day, 0.0)
