@@ -1,6 +1,7 @@
 """Forged access tokens: each test plays one attack on a token, and the token is refused before anything is believed.
 
-The rows TF-01 to TF-15, TC-05 of the security requirements, at the floor where signatures and claims are read.
+The rows TF-01 to TF-15 and TC-05 of the security requirements, at the floor where signatures and claims are read. Each
+docstring begins with its row.
 """
 
 import base64
@@ -118,8 +119,8 @@ def test_the_watch_notices_a_signature_that_is_looked_at() -> None:
 )
 @pytest.mark.usefixtures("no_cryptography")
 def test_a_token_that_says_it_is_not_signed(alg: object, signature: str) -> None:
-    """The attacker takes a token, writes alg none (in any letter case, or nothing) into its header, and drops the
-    signature or keeps the old one. A library that lets the header choose has nothing left to check."""
+    """TF-01: the attacker takes a token, writes alg none (in any letter case, or nothing) into its header, and drops
+    the signature or keeps the old one. A library that lets the header choose has nothing left to check."""
     token = f"{forge.segment(forge.header(alg=alg))}.{jose.b64encode(CLAIMS)}.{signature}"
     refused(token)
     with pytest.raises(InvalidToken):
@@ -164,9 +165,9 @@ def encodings_of_a_public_key(alg: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("typed", ["ES256", "RS256", "Ed25519", "PS256"])
 @pytest.mark.parametrize("hmac", ["HS256", "HS384", "HS512"])
 def test_a_public_key_as_an_hmac_secret(typed: str, hmac: str) -> None:
-    """The attacker fetches the public key from the JWK set and signs with it as if it were an HMAC secret. A verifier
-    that hands the header's algorithm and "the key" to a library then computes the same HMAC. Ours has a key that is
-    typed: it verifies its one algorithm, whatever the header says."""
+    """TF-02: the attacker fetches the public key from the JWK set and signs with it as if it were an HMAC secret. A
+    verifier that hands the header's algorithm and "the key" to a library then computes the same HMAC. Ours has a key
+    that is typed: it verifies its one algorithm, whatever the header says."""
     ring = forge.ring(forge.record(1, typed))
     for form, secret in encodings_of_a_public_key(typed).items():
         token = forge.signed(forge.header(alg=hmac), CLAIMS, SigningKey("kid-1", hmac, secret))
@@ -178,7 +179,8 @@ def test_a_public_key_as_an_hmac_secret(typed: str, hmac: str) -> None:
 @pytest.mark.parametrize("typed", ["ES256", "RS256", "Ed25519"])
 @pytest.mark.parametrize("form", ["pem", "pem, crlf", "pem, white space", "pem, bom", "ssh", "ssh, comment", "pkcs1"])
 def test_a_public_key_that_the_operator_pastes_as_the_secret(typed: str, form: str) -> None:
-    """The operator himself makes the confusion: a public key as text, where a secret belongs. Everybody would know it."""
+    """TF-02: the operator himself makes the confusion: a public key as text, where a secret belongs. Everybody would
+    know it."""
     forms = encodings_of_a_public_key(typed)
     if form in forms and len(forms[form]) >= 32:
         with pytest.raises(ValueError, match="public key"):
@@ -195,8 +197,8 @@ def test_a_public_key_that_the_operator_pastes_as_the_secret(typed: str, form: s
 )
 @pytest.mark.usefixtures("no_cryptography")
 def test_a_header_that_chooses_another_algorithm(typed: str, named: str) -> None:
-    """The attacker names an algorithm that suits him: a weaker hash, another padding, another curve. One key has one
-    algorithm, so the name is refused before any cryptography."""
+    """TF-03: the attacker names an algorithm that suits him: a weaker hash, another padding, another curve. One key has
+    one algorithm, so the name is refused before any cryptography."""
     if named == typed:
         return
     head = forge.segment(forge.header(alg=named))
@@ -210,8 +212,8 @@ def test_a_header_that_chooses_another_algorithm(typed: str, named: str) -> None
 @pytest.mark.parametrize("name", ["jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"])
 @pytest.mark.parametrize("kid", ["kid-1", "mine", ...])
 def test_a_token_that_brings_its_own_key(name: str, kid: object) -> None:
-    """The attacker signs with his own key, and puts it (or an address from which to fetch it) into the header. Nothing
-    is fetched, nothing in a header is a key."""
+    """TF-04: the attacker signs with his own key, and puts it (or an address from which to fetch it) into the header.
+    Nothing is fetched, nothing in a header is a key."""
     mine = forge.signer("ES256", "mine", 99)
     url = "https://127.0.0.1:1/jwks.json"
     value = {"jwk": forge.jwk("ES256", "mine", nth=99), "x5c": ["MIIB"]}.get(name, url)
@@ -226,13 +228,14 @@ def test_a_token_that_brings_its_own_key(name: str, kid: object) -> None:
 
 @pytest.mark.parametrize("name", ["jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "epk", "apu", "p2c", "ver", "KID"])
 def test_an_own_token_with_one_more_header_name(name: str) -> None:
-    """Even with our own signature, a header that we would not have written is refused: it holds alg, kid and typ."""
+    """TF-04: even with our own signature, a header that we would not have written is refused: it holds alg, kid and
+    typ."""
     refused(forge.access_token(forge.header(**{name: "x"})))
 
 
 @pytest.mark.parametrize("name", ["alg", "kid", "typ"])
 def test_an_own_token_with_one_header_name_less(name: str) -> None:
-    """Each of the three names is a check; a check is not skipped because what it checks is absent."""
+    """TF-04: each of the three names is a check; a check is not skipped because what it checks is absent."""
     refused(forge.access_token(forge.header(**{name: ...})))
 
 
@@ -243,15 +246,16 @@ def test_an_own_token_with_one_header_name_less(name: str) -> None:
     "crit", [["x"], [], ["alg"], ["exp", "exp"], "exp", [1], ["b64"], None, {}, 0, False, ["kid", "typ"], [[]]]
 )
 def test_a_critical_extension_that_is_not_understood(crit: object) -> None:
-    """A token says "whoever does not know this extension must refuse me". We know none, so every crit is refused, also
-    an empty or malformed one, and also where foreign tokens are read."""
+    """TF-05: a token says "whoever does not know this extension must refuse me". We know none, so every crit is
+    refused, also an empty or malformed one, and also where foreign tokens are read."""
     assert refused(forge.access_token(forge.header(crit=crit))) == "the header has crit"
     assert refused(forge.access_token(forge.header(crit=crit, x=1, exp=1, b64=True))) == "the header has crit"
 
 
 @pytest.mark.parametrize("b64", [False, True, None, "false", 0])
 def test_a_payload_that_is_not_encoded(b64: object) -> None:
-    """With b64=false the signature covers the payload as it stands, and one library reads other bytes than another."""
+    """TF-06: with b64=false the signature covers the payload as it stands, and one library reads other bytes than
+    another."""
     assert refused(forge.access_token(forge.header(b64=b64))) == "the header has b64"
     head = forge.segment(forge.header(b64=b64))
     payload = CLAIMS.decode()
@@ -262,15 +266,15 @@ def test_a_payload_that_is_not_encoded(b64: object) -> None:
 
 @pytest.mark.parametrize("cty", ["JWT", "jwt", "Jwt", "application/jwt", "APPLICATION/JWT", 1, [], {}, True])
 def test_a_token_inside_a_token(cty: object) -> None:
-    """A nested token: the outer signature is ours to check, the inner one is forgotten. Refused before the inside is
-    decoded, here and where foreign tokens are read."""
+    """TF-06: a nested token: the outer signature is ours to check, the inner one is forgotten. Refused before the
+    inside is decoded, here and where foreign tokens are read."""
     token = forge.access_token(forge.header(cty=cty), GOOD.encode())
     assert refused(token) == "a token in a token is not offered"
 
 
 @pytest.mark.parametrize("zip_", ["DEF", "", None, 1])
 def test_a_compressed_payload(zip_: object) -> None:
-    """A few bytes that inflate to gigabytes: nothing is inflated."""
+    """TF-15: a few bytes that inflate to gigabytes: nothing is inflated."""
     assert refused(forge.access_token(forge.header(zip=zip_))) == "the header has zip"
 
 
@@ -282,7 +286,7 @@ RAW = jose.b64decode(SIGNATURE)
 
 
 def test_a_signature_with_any_bit_flipped() -> None:
-    """The attacker hopes that some bits are not looked at."""
+    """TF-07: the attacker hopes that some bits are not looked at."""
     for bit in range(len(RAW) * 8):
         changed = (int.from_bytes(RAW) ^ (1 << bit)).to_bytes(len(RAW))
         refused(f"{SIGNED}.{jose.b64encode(changed)}", BadSignature)
@@ -290,8 +294,8 @@ def test_a_signature_with_any_bit_flipped() -> None:
 
 @pytest.mark.parametrize("size", range(1, 65))
 def test_a_signature_that_is_cut_or_grows(size: int) -> None:
-    """The attacker cuts the signature, or adds bytes in front of it or behind it (Wycheproof 379, 385): a verifier that
-    compares only what is there, or that reads numbers of any length, believes him."""
+    """TF-07: the attacker cuts the signature, or adds bytes in front of it or behind it (Wycheproof 379, 385): a
+    verifier that compares only what is there, or that reads numbers of any length, believes him."""
     for raw in (RAW[size:], RAW[:-size], bytes(size) + RAW, RAW + bytes(size), RAW + RAW[:size]):
         refused(f"{SIGNED}.{jose.b64encode(raw)}")
 
@@ -303,21 +307,22 @@ def p1363(r: int, s: int) -> str:
 @pytest.mark.parametrize("r", [0, 1, P256_ORDER - 1, P256_ORDER, None])
 @pytest.mark.parametrize("s", [0, 1, P256_ORDER - 1, P256_ORDER, None])
 def test_an_elliptic_signature_of_edge_numbers(r: int | None, s: int | None) -> None:
-    """The psychic signature (CVE-2022-21449): r = s = 0 satisfies a verifier that forgets the range of the two."""
+    """TF-07: the psychic signature (CVE-2022-21449): r = s = 0 satisfies a verifier that forgets the range of the
+    two."""
     if r is not None or s is not None:
         right = int.from_bytes(RAW[:32]), int.from_bytes(RAW[32:])
         refused(f"{SIGNED}.{p1363(right[0] if r is None else r, right[1] if s is None else s)}", BadSignature)
 
 
 def test_an_elliptic_signature_in_der() -> None:
-    """The same two numbers in ASN.1: a second text for one token, which RFC 7518 3.4 does not allow."""
+    """TF-07: the same two numbers in ASN.1: a second text for one token, which RFC 7518 3.4 does not allow."""
     der = utils.encode_dss_signature(int.from_bytes(RAW[:32]), int.from_bytes(RAW[32:]))
     refused(f"{SIGNED}.{jose.b64encode(der)}", BadSignature)
 
 
 def test_the_twin_of_an_elliptic_signature_is_the_same_access_and_dies_with_it() -> None:
-    """ECDSA is malleable: for every (r, s) there is (r, n - s), and anybody can compute it. It forges nothing, but it is
-    a second text for one token: so nothing may be revoked by a token's text, and nothing is."""
+    """TF-07: ECDSA is malleable: for every (r, s) there is (r, n - s), and anybody can compute it. It forges nothing,
+    but it is a second text for one token: so nothing may be revoked by a token's text, and nothing is."""
     r, s = int.from_bytes(RAW[:32]), int.from_bytes(RAW[32:])
     twin = f"{SIGNED}.{p1363(r, P256_ORDER - s)}"
     assert twin != GOOD
@@ -325,7 +330,7 @@ def test_the_twin_of_an_elliptic_signature_is_the_same_access_and_dies_with_it()
 
 
 def test_the_twin_of_an_edwards_signature() -> None:
-    """S + L instead of S: RFC 8032 5.1.7 has S below the order of the group, so that there is one text."""
+    """TF-07: S + L instead of S: RFC 8032 5.1.7 has S below the order of the group, so that there is one text."""
     ring = forge.ring(forge.record(1, "Ed25519"))
     token = forge.access_token(forge.header(alg="Ed25519"), key=forge.signer("Ed25519", "kid-1", 1))
     tokens.verify(token, ring, forge.POLICY, forge.T)
@@ -336,7 +341,7 @@ def test_the_twin_of_an_edwards_signature() -> None:
 
 
 def test_an_rsa_signature_as_a_larger_number() -> None:
-    """s + n is the same residue as s, and so are more zeros in front: another text, and no signature."""
+    """TF-07: s + n is the same residue as s, and so are more zeros in front: another text, and no signature."""
     ring = forge.ring(forge.record(1, "RS256"))
     token = forge.access_token(forge.header(alg="RS256"), key=forge.signer("RS256", "kid-1", 1))
     tokens.verify(token, ring, forge.POLICY, forge.T)
@@ -354,7 +359,7 @@ def test_an_rsa_signature_as_a_larger_number() -> None:
 
 
 def test_the_signature_of_another_token() -> None:
-    """The attacker has two genuine tokens, and puts parts of the one into the other."""
+    """TF-07: the attacker has two genuine tokens, and puts parts of the one into the other."""
     other = forge.access_token(payload=strict_json.dumps(forge.claims(sub="mallory")))
     mine, yours = other.split("."), GOOD.split(".")
     refused(f"{yours[0]}.{yours[1]}.{mine[2]}", BadSignature)
@@ -364,14 +369,14 @@ def test_the_signature_of_another_token() -> None:
 
 
 def test_the_payload_of_another_encoding_under_the_same_signature() -> None:
-    """Claims that mean the same and are written otherwise are other bytes."""
+    """TF-07: claims that mean the same and are written otherwise are other bytes."""
     header, payload, signature = GOOD.split(".")
     loose = json.dumps(json.loads(jose.b64decode(payload))).encode()
     refused(f"{header}.{jose.b64encode(loose)}.{signature}", BadSignature)
 
 
 def test_a_signature_over_the_digest_or_over_the_payload_alone() -> None:
-    """Signatures by our own key over something near the token: over its digest, and over its payload only."""
+    """TF-07: signatures by our own key over something near the token: over its digest, and over its payload only."""
     private: ec.EllipticCurvePrivateKey = KEY.material
     digest = hashes.Hash(hashes.SHA256())
     digest.update(SIGNED.encode())
@@ -439,15 +444,15 @@ def odd_texts() -> Iterator[Any]:
 
 @pytest.mark.usefixtures("no_cryptography")
 def test_a_text_that_is_nearly_a_token() -> None:
-    """One token has one text. A parser that skips spaces, padding or foreign letters makes many, and a filter in front
-    of it (a revocation list, a log, a cache) knows one of them only."""
+    """TF-08: one token has one text. A parser that skips spaces, padding or foreign letters makes many, and a filter in
+    front of it (a revocation list, a log, a cache) knows one of them only."""
     for text in odd_texts():
         refused(text, MalformedToken)
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_a_part_with_its_spare_bits_set(part: int) -> None:
-    """The last letter of base64 may hold bits that no byte takes: four or sixteen texts for one signature."""
+    """TF-08: the last letter of base64 may hold bits that no byte takes: four or sixteen texts for one signature."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     payload = strict_json.dumps(forge.claims(sub="u" * (26 - part)))
     parts = forge.access_token(forge.header(typ="application/at+jwt"), payload).split(".")
@@ -471,7 +476,8 @@ def test_a_part_with_its_spare_bits_set(part: int) -> None:
 
 
 def test_a_token_over_8_kilobytes() -> None:
-    """The size is checked before anything is decoded, at exactly 8,192 letters; the header has 2,048 of them at most."""
+    """TF-08: the size is checked before anything is decoded, at exactly 8,192 letters; the header has 2,048 of them at
+    most."""
     sizes = range(5000, 6200)
     made = (forge.access_token(payload=strict_json.dumps(forge.claims(x="x" * size))) for size in sizes)
     size, token = next((size, token) for size, token in zip(sizes, made, strict=False) if len(token) > jose.MAX_TOKEN)
@@ -529,7 +535,8 @@ def spoiled_json() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", spoiled_json())
 def test_a_payload_that_two_parsers_read_in_two_ways(name: str) -> None:
-    """The signature is good, and the JSON is loose: the gateway reads the first `sub`, the application the last."""
+    """TF-09: the signature is good, and the JSON is loose: the gateway reads the first `sub`, the application the
+    last."""
     refused(forge.access_token(payload=spoiled_json()[name]), MalformedToken)
 
 
@@ -554,7 +561,7 @@ def test_a_payload_that_two_parsers_read_in_two_ways(name: str) -> None:
     ],
 )
 def test_a_header_that_two_parsers_read_in_two_ways(header: bytes) -> None:
-    """The same with the header, where the two readings are two algorithms or two keys."""
+    """TF-09: the same with the header, where the two readings are two algorithms or two keys."""
     refused(forge.access_token(header), MalformedToken)
 
 
@@ -568,20 +575,21 @@ def deep(opening: bytes, closing: bytes, depth: int) -> bytes:
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b"[[],", b"]")])
 @pytest.mark.parametrize("depth", [9, 100, 500, 900, 1100, 2900, 100_000])
 def test_json_that_is_deep(opening: bytes, closing: bytes, depth: int) -> None:
-    """Thousands of brackets: a parser that recurses dies of it, and the request ends as a 500 or the process does."""
+    """TF-10: thousands of brackets: a parser that recurses dies of it, and the request ends as a 500 or the process
+    does."""
     refused(forge.access_token(payload=deep(opening, closing, depth)), MalformedToken)
     refused(forge.access_token(deep(opening, closing, depth)), MalformedToken)
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 def test_json_that_is_deep_and_never_closed(opening: bytes) -> None:
-    """The parser has to come back from the depth to say that the end is missing."""
+    """TF-10: the parser has to come back from the depth to say that the end is missing."""
     refused(forge.access_token(payload=b'{"x":' + opening * 1000), MalformedToken)
 
 
 @pytest.mark.parametrize("digits", [400, 4301, 5500, 1_000_000])
 def test_a_number_of_very_many_digits(digits: int) -> None:
-    """Reading a number of a million digits takes quadratic time, and a conversion to float overflows."""
+    """TF-10: reading a number of a million digits takes quadratic time, and a conversion to float overflows."""
     for name in ("exp", "iat", "gen", "auth_time"):
         payload = strict_json.dumps(forge.claims(**{name: ...}))[:-1] + f',"{name}":1{"0" * digits}}}'.encode()
         refused(forge.access_token(payload=payload))
@@ -589,7 +597,7 @@ def test_a_number_of_very_many_digits(digits: int) -> None:
 
 
 def test_a_key_that_is_deep() -> None:
-    """A key set as deep as memory allows: nothing walks into it."""
+    """TF-10: a key set as deep as memory allows: nothing walks into it."""
     value: Any = []
     for _ in range(100_000):
         value = [value]
@@ -630,8 +638,8 @@ def test_a_key_that_is_deep() -> None:
 )
 @pytest.mark.usefixtures("no_cryptography")
 def test_a_kid_that_is_a_path_a_query_or_a_command(kid: str) -> None:
-    """The kid is written by the attacker. Where it is put into a path, a query, a URL or a shell, he chooses the key: an
-    empty file, a row of his own. Here it is a word that is looked up in a dict."""
+    """TF-11: the kid is written by the attacker. Where it is put into a path, a query, a URL or a shell, he chooses the
+    key: an empty file, a row of his own. Here it is a word that is looked up in a dict."""
     token = f"{forge.segment(forge.header(kid=kid))}.{jose.b64encode(CLAIMS)}.{SIGNATURE}"
     refused(token, UnknownKey)
     with nothing_is_touched():
@@ -640,12 +648,13 @@ def test_a_kid_that_is_a_path_a_query_or_a_command(kid: str) -> None:
 
 @pytest.mark.parametrize("kid", [None, 0, 1, True, 1.5, [], ["kid-1"], {}, {"kid": "kid-1"}])
 def test_a_kid_that_is_no_text(kid: object) -> None:
-    """A kid of another type: a lookup that fails with a TypeError is a 500, and one that is skipped takes any key."""
+    """TF-11: a kid of another type: a lookup that fails with a TypeError is a 500, and one that is skipped takes any
+    key."""
     assert refused(forge.access_token(forge.header(kid=kid))) == "the kid is not a string"
 
 
 def test_a_kid_of_ten_kilobytes() -> None:
-    """Its size is looked at before it is."""
+    """TF-11: its size is looked at before it is."""
     refused(forge.access_token(forge.header(kid="k" * 10_000)), MalformedToken)
 
 
@@ -654,8 +663,8 @@ def test_a_kid_of_ten_kilobytes() -> None:
 
 @pytest.mark.usefixtures("no_cryptography")
 def test_a_token_without_kid_before_a_hundred_keys() -> None:
-    """A token that names no key, or one that does not exist, makes a careless verifier try them all: a hundred signatures
-    for one request. It tries none, not even when one of them would fit."""
+    """TF-12: a token that names no key, or one that does not exist, makes a careless verifier try them all: a hundred
+    signatures for one request. It tries none, not even when one of them would fit."""
     keys = KeySet(forge.signer("ES256", f"kid-{nth}", 1).verifying() for nth in range(100))
     for kid in (..., "kid-100"):
         token = f"{forge.segment(forge.header(kid=kid))}.{jose.b64encode(CLAIMS)}.{SIGNATURE}"
@@ -664,7 +673,7 @@ def test_a_token_without_kid_before_a_hundred_keys() -> None:
 
 
 def test_a_token_without_kid_before_keys_that_have_none() -> None:
-    """Several keys without a name can't be told apart, so none is taken."""
+    """TF-12: several keys without a name can't be told apart, so none is taken."""
     keys = KeySet(VerifyingKey(None, "ES256", frozenset({"ES256"}), KEY.verifying().material) for _ in range(2))
     with pytest.raises(UnknownKey):
         jose.verify(forge.access_token(forge.header(kid=...)), keys)
@@ -682,19 +691,19 @@ def test_a_token_without_kid_before_keys_that_have_none() -> None:
     ],
 )  # fmt: skip
 def test_a_token_of_another_kind_with_a_good_signature(typ: object) -> None:
-    """The same key signs other kinds of tokens, here or tomorrow: an id token, a logout token, a proof. Their claims may
-    look like an access token's; their type does not."""
+    """TF-13: the same key signs other kinds of tokens, here or tomorrow: an id token, a logout token, a proof. Their
+    claims may look like an access token's; their type does not."""
     refused(forge.access_token(forge.header(typ=typ)))
 
 
 @pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "At+Jwt", "application/at+jwt", "Application/AT+JWT"])
 def test_the_type_of_an_access_token_in_the_spellings_of_rfc_9068(typ: str) -> None:
-    """RFC 7515 4.1.9: media types know no letter case, and the prefix application/ may be left out."""
+    """TF-13: RFC 7515 4.1.9: media types know no letter case, and the prefix application/ may be left out."""
     assert tokens.verify(forge.access_token(forge.header(typ=typ)), RING, forge.POLICY, forge.T)
 
 
 def test_a_refresh_token_as_an_access_token() -> None:
-    """What is good at one door is no text of the other's."""
+    """TF-14: what is good at one door is no text of the other's."""
     pair = tokens.pair(RING, forge.POLICY, forge.session(), frozenset({"read"}), bytes(32), bytes(16), forge.NOW)
     refused(pair.refresh_token, MalformedToken)
 
@@ -714,8 +723,8 @@ def test_a_refresh_token_as_an_access_token() -> None:
 )
 @pytest.mark.usefixtures("no_cryptography")
 def test_an_encrypted_token(header: dict[str, Any]) -> None:
-    """A JWE whose header asks for two thousand million rounds of PBKDF2, or for an inflation: CVE-2024-33664 and its
-    kind. It has five parts, so it is not read at all."""
+    """TF-15: a JWE whose header asks for two thousand million rounds of PBKDF2, or for an inflation: CVE-2024-33664 and
+    its kind. It has five parts, so it is not read at all."""
     refused(".".join([forge.segment(header), "AAAA", "AAAA", "A" * 400, "AAAA"]), MalformedToken)
     refused(".".join([forge.segment(header), "AAAA", "AAAA", jose.b64encode(CLAIMS), SIGNATURE]), MalformedToken)
     if header["alg"] != "ES256":
@@ -726,8 +735,8 @@ def test_an_encrypted_token(header: dict[str, Any]) -> None:
 
 
 def test_a_key_of_another_issuer_with_our_kid() -> None:
-    """Another issuer has a key with the same name, and signs our issuer's name with it; or it signs its own name with its
-    own key, which is genuine there."""
+    """TC-05: another issuer has a key with the same name, and signs our issuer's name with it; or it signs its own name
+    with its own key, which is genuine there."""
     theirs = forge.signer("ES256", "kid-1", 77)
     refused(forge.access_token(key=theirs), BadSignature)
     foreign = strict_json.dumps(forge.claims(iss="https://other.example"))
@@ -739,6 +748,7 @@ def test_a_key_of_another_issuer_with_our_kid() -> None:
 
 
 def test_a_token_of_pyjwt_with_the_right_key_and_claims_is_refused_for_its_header() -> None:
-    """Who has got hold of nothing but a signing oracle for ordinary JWTs has no access token: the type differs."""
+    """TF-13: who has got hold of nothing but a signing oracle for ordinary JWTs has no access token: the type
+    differs."""
     token = jwt.encode(forge.claims(), KEY.material, algorithm="ES256", headers={"kid": "kid-1"})
     assert refused(token) == "the token is not of the type at+jwt"

@@ -41,13 +41,14 @@ def test_many_workers_on_an_empty_folder_make_one_key_and_one_master_key(tmp_pat
 
 
 def test_many_workers_on_an_empty_postgresql_make_one_key(postgres_url: str, tmp_path: Path) -> None:
-    """KY-10, with the migration run by all of them at once."""
+    """KY-10: the same with the migration, which all of them run at once."""
     with fleet.running(WORKERS, postgres_url, tmp_path):
         assert [record.generation for record in asyncio.run(stored_keys(postgres_url))] == [1]
 
 
 def test_many_migrations_at_once_all_succeed(postgres_url: str, tmp_path: Path) -> None:
-    """Several machines are deployed at one moment, and each runs `watchword migrate`. A SQLite file's folder is made."""
+    """Several machines are deployed at one moment, and each runs `watchword migrate`. A SQLite file's folder is
+    made."""
     for url in (postgres_url, f"sqlite:///{tmp_path / 'new' / 'watchword.db'}"):
         migrations = [
             subprocess.Popen(
