@@ -20,7 +20,8 @@ def claims_of(token: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Forger:
-    """A login of somebody's, and the key that signed it: what is changed in the token is the only thing that is wrong."""
+    """A login of somebody's, and the key that signed it: what is changed in the token is the only thing that is
+    wrong."""
 
     house: House
     login: Login

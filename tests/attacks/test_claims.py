@@ -25,15 +25,15 @@ YEAR = 365 * 24 * HOUR
 
 @pytest.mark.parametrize("name", REQUIRED)
 async def test_a_token_without_a_claim(house: House, name: str) -> None:
-    """TC-01: a token without `exp` lives for ever in a library that checks only what is there; and so it is with every other
-    claim that is left out. PyJWT, joserfc, python-jose and authx take it."""
+    """TC-01: a token without `exp` lives for ever in a library that checks only what is there; and so it is with every
+    other claim that is left out. PyJWT, joserfc, python-jose and authx take it."""
     attacker = await forger(house)
     assert_refused(await attacker.present(attacker.token(**{name: ...})))
 
 
 async def test_a_token_is_dead_from_the_second_that_exp_names(either: House) -> None:
-    """TC-01: the thief comes at the very second, or a moment later in the hope for some leeway. There is none for `exp`, also
-    not for a token that was verified before and is remembered."""
+    """TC-01: the thief comes at the very second, or a moment later in the hope for some leeway. There is none for
+    `exp`, also not for a token that was verified before and is remembered."""
     attacker = await forger(either)
     now = int(either.clock.timestamp())
     issued = {"iat": now - 60}
@@ -47,8 +47,8 @@ async def test_a_token_is_dead_from_the_second_that_exp_names(either: House) -> 
 
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf", "auth_time"])
 async def test_a_time_that_is_no_number(house: House, name: str) -> None:
-    """TC-02: a text compares as larger than every number, 2^70 overflows a clock, 1e999 is infinity and NaN compares with
-    nothing: each is a token without end, or a 500 for every request."""
+    """TC-02: a text compares as larger than every number, 2^70 overflows a clock, 1e999 is infinity and NaN compares
+    with nothing: each is a token without end, or a 500 for every request."""
     attacker = await forger(house)
     now = int(house.clock.timestamp())
     odd = [str(now + 600), "never", True, None, [now + 600], {"at": now}, -1, 2**70, 2**53, -0.5]
@@ -59,8 +59,8 @@ async def test_a_time_that_is_no_number(house: House, name: str) -> None:
 
 
 async def test_a_token_of_the_future(either: House) -> None:
-    """TC-03: a token that was made ahead, to be used when its maker has long been dismissed. A minute is granted to clocks that
-    differ, and not a second more."""
+    """TC-03: a token that was made ahead, to be used when its maker has long been dismissed. A minute is granted to
+    clocks that differ, and not a second more."""
     attacker = await forger(either)
     now = int(either.clock.timestamp())
     assert await attacker.status(iat=now + 60, exp=now + 300) == 200
@@ -71,8 +71,8 @@ async def test_a_token_of_the_future(either: House) -> None:
 
 
 async def test_a_token_that_lives_for_a_year(either: House) -> None:
-    """TC-03: whoever had the key for a minute makes a token for the rest of his life. An access token lives for an hour at most,
-    whatever it says of itself, so he needs the key again every hour."""
+    """TC-03: whoever had the key for a minute makes a token for the rest of his life. An access token lives for an hour
+    at most, whatever it says of itself, so he needs the key again every hour."""
     attacker = await forger(either)
     now = int(either.clock.timestamp())
     assert await attacker.status(iat=now, exp=now + HOUR) == 200
@@ -82,8 +82,8 @@ async def test_a_token_that_lives_for_a_year(either: House) -> None:
 
 
 async def test_an_issuer_that_is_nearly_ours(either: House) -> None:
-    """TC-04: another issuer's name begins, ends or sounds like ours, and a library compares a part of it (CVE-2024-53861), or asks
-    whether it is `in` a text."""
+    """TC-04: another issuer's name begins, ends or sounds like ours, and a library compares a part of it
+    (CVE-2024-53861), or asks whether it is `in` a text."""
     attacker = await forger(either)
     ours = either.auth.policy.issuer
     near: list[Any] = [
@@ -97,8 +97,8 @@ async def test_an_issuer_that_is_nearly_ours(either: House) -> None:
 
 
 async def test_a_token_for_somebody_else(tmp_path: Path, sqlite_url: str) -> None:
-    """TC-06: a token that was made for another service of the same issuer is presented here. `aud` names this API, letter by
-    letter; a list may name others beside it, and nothing but texts."""
+    """TC-06: a token that was made for another service of the same issuer is presented here. `aud` names this API,
+    letter by letter; a list may name others beside it, and nothing but texts."""
     api = "https://api.example.com/v1"
     async with open_house(tmp_path, database_url=sqlite_url, audience=api) as house:
         attacker = await forger(house)
@@ -112,8 +112,8 @@ async def test_a_token_for_somebody_else(tmp_path: Path, sqlite_url: str) -> Non
 
 
 async def test_an_address_that_is_given_again_does_not_give_the_account(either: House) -> None:
-    """TC-08: Ada's account is deleted, and Bob registers her address, or her username, in the hope for what was hers: her scopes,
-    her sessions, whatever other systems keep under her `sub`. A `sub` is random and never given again."""
+    """TC-08: Ada's account is deleted, and Bob registers her address, or her username, in the hope for what was hers:
+    her scopes, her sessions, whatever other systems keep under her `sub`. A `sub` is random and never given again."""
     ada = await either.register(ADA, username="ada")
     await either.grant(ADA, "admin")
     before = await either.login(ADA)
@@ -131,9 +131,9 @@ async def test_an_address_that_is_given_again_does_not_give_the_account(either: 
 
 
 async def test_a_name_is_no_sub(house: House) -> None:
-    """TC-08: the attacker takes Ada's id for a username, or a text that other systems know as one, and hopes to be taken for her
-    where a token is read. Names never stand in tokens. (Clients are not registered here: all are `first-party`, which can
-    be no user's id.)"""
+    """TC-08: the attacker takes Ada's id for a username, or a text that other systems know as one, and hopes to be
+    taken for her where a token is read. Names never stand in tokens. (Clients are not registered here: all are
+    `first-party`, which can be no user's id.)"""
     ada = await house.register(ADA)
     bob = await house.register(BOB, username=ada)
     claims = claims_of((await house.login(ada)).access)
@@ -142,9 +142,9 @@ async def test_a_name_is_no_sub(house: House) -> None:
 
 
 async def test_the_host_s_own_claims_do_not_touch_ours(tmp_path: Path) -> None:
-    """TC-09: the host's hook copies what users write about themselves into their tokens, and the attacker writes a claim of ours:
-    another `sub`, an `exp` in a hundred years, more scope. Go's encoding/json takes `SUB`, and even a long s, for `sub`, so
-    no spelling gets through. No token goes out at all, neither at the login nor at a refresh."""
+    """TC-09: the host's hook copies what users write about themselves into their tokens, and the attacker writes a
+    claim of ours: another `sub`, an `exp` in a hundred years, more scope. Go's encoding/json takes `SUB`, and even a
+    long s, for `sub`, so no spelling gets through. No token goes out at all, neither at the login nor at a refresh."""
     written: dict[str, Any] = {"tenant": "acme"}
     clock, app = FrozenClock(), FastAPI()
     auth = Auth(Settings(data_dir=tmp_path / "home"), claims=lambda _: written, clock=clock, argon2=CHEAP).install(app)
@@ -164,8 +164,8 @@ async def test_the_host_s_own_claims_do_not_touch_ours(tmp_path: Path) -> None:
 
 
 async def test_the_time_and_the_way_of_signing_in_survive_every_refresh(tmp_path: Path, database_url: str) -> None:
-    """TC-10: a thief refreshes until his token looks fresh enough for a dangerous route, or names a factor that was never shown.
-    Signing in again is what makes it fresh; a password is a password and no second factor."""
+    """TC-10: a thief refreshes until his token looks fresh enough for a dangerous route, or names a factor that was
+    never shown. Signing in again is what makes it fresh; a password is a password and no second factor."""
     app = FastAPI()
     async with open_house(tmp_path, app=app, database_url=database_url) as house:
         for path, demand in (("/fresh", {"max_age": 300}), ("/otp", {"methods": {"otp"}})):
@@ -189,8 +189,9 @@ async def test_the_time_and_the_way_of_signing_in_survive_every_refresh(tmp_path
 
 
 async def test_a_right_that_was_taken_away_does_not_come_back_by_a_repeat(either: House) -> None:
-    """TC-11: the dismissed administrator still holds her tokens: the access token, the refresh token, and the one before, whose
-    repeat gets the same answer again. None of them carries the right from the moment on in which it was taken."""
+    """TC-11: the dismissed administrator still holds her tokens: the access token, the refresh token, and the one
+    before, whose repeat gets the same answer again. None of them carries the right from the moment on in which it was
+    taken."""
     user_id = await either.register()
     await either.grant(ADA, "admin", "items:read")
     by_name = await either.login(scope="admin")

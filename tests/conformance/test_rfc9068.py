@@ -27,8 +27,9 @@ async def grants(house: House) -> dict[str, Login]:
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
 async def test_the_tokens_of_every_grant_are_those_of_the_rfc(tmp_path: Path, sqlite_url: str, alg: str) -> None:
-    """TC-07: RFC 9068 2.1 and 2.2. A service that checks tokens by the RFC finds all that it needs, whichever grant gave the
-    token; where one of them is absent (fastapi-users has neither `iss` nor `jti`) it is the check that is left out."""
+    """TC-07: RFC 9068 2.1 and 2.2. A service that checks tokens by the RFC finds all that it needs, whichever grant
+    gave the token; where one of them is absent (fastapi-users has neither `iss` nor `jti`) it is the check that is left
+    out."""
     async with open_house(tmp_path, database_url=sqlite_url, signing_alg=alg) as house:
         seen: set[str] = set()
         for grant, login in (await grants(house)).items():
@@ -49,8 +50,8 @@ async def test_the_tokens_of_every_grant_are_those_of_the_rfc(tmp_path: Path, sq
 
 @pytest.mark.parametrize("alg", ["ES256", "RS256"])
 async def test_a_stock_library_verifies_them_with_the_published_keys(tmp_path: Path, sqlite_url: str, alg: str) -> None:
-    """TC-07: RFC 9068 4. The metadata leads to the keys, the kid to one of them, and PyJWT accepts the token with all of its
-    checks (but those of the clock, which stands still here), and refuses it for another audience or issuer."""
+    """TC-07: RFC 9068 4. The metadata leads to the keys, the kid to one of them, and PyJWT accepts the token with all
+    of its checks (but those of the clock, which stands still here), and refuses it for another audience or issuer."""
     async with open_house(tmp_path, database_url=sqlite_url, signing_alg=alg) as house:
         await house.register()
         token = (await house.login()).access
