@@ -67,7 +67,7 @@ class HashingPool:
     def _verify(self, stored: str | None, password: str, name: str) -> passwords.Match:
         decoy = self._decoy_for(name)
         try:
-            return passwords.verify(stored or decoy, password, self._parameters)
+            return passwords.verify(decoy if stored is None else stored, password, self._parameters)
         except UnusableHash:  # it cost nothing, and that would tell that there is such a user
             with contextlib.suppress(InvalidGrant):
                 passwords.verify(decoy, password, self._parameters)
