@@ -1,14 +1,18 @@
-"""The pool in which passwords are hashed: off the event loop, at low priority, behind a bounded queue."""
+"""The pool in which passwords are hashed: off the event loop, at low priority, behind a bounded queue.
+
+A storm of logins at the door is an attack: PW-07, in `tests/attacks/test_passwords.py`.
+"""
 
 import asyncio
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gate import Gate
 from tests.house import ADA, BOB, CHEAP, PASSWORD, PATIENCE, House, open_house
 
 from watchword.core import passwords
@@ -27,25 +31,6 @@ def pool() -> Iterator[HashingPool]:
     pool = HashingPool(Policy(argon2=CHEAP, hashing_threads=1, hashing_queue=ROOM - 1), system_entropy)
     yield pool
     pool.close()
-
-
-class Gate:
-    """Holds every thread that hashes until it is opened, and counts who came."""
-
-    def __init__(self, original: Callable[..., Any]) -> None:
-        self._original = original
-        self._open = threading.Event()
-        self.came: list[tuple[Any, ...]] = []
-        self.busy = threading.Event()
-
-    def __call__(self, *arguments: Any) -> Any:
-        self.came.append(arguments)
-        self.busy.set()
-        assert self._open.wait(PATIENCE)
-        return self._original(*arguments)
-
-    def open(self) -> None:
-        self._open.set()
 
 
 @pytest.fixture
@@ -158,29 +143,6 @@ class TestThroughTheDoor:
         async with open_house(tmp_path, hashing_threads=1, hashing_queue=ROOM - 1) as house:
             await house.register()
             yield house
-
-    async def test_a_storm_of_logins_gets_503_and_everybody_else_is_served(self, house: House, gate: Gate) -> None:
-        login_before = asyncio.create_task(house.login())
-        await asyncio.to_thread(gate.busy.wait, PATIENCE)
-        storm = [asyncio.create_task(house.try_login()) for _ in range(ROOM - 1)]
-        hashing = (await house.kit()).hashing
-        async with asyncio.timeout(PATIENCE):
-            while hashing._waiting < ROOM:  # noqa: ASYNC110 - the storm has no event that says that it is here
-                await asyncio.sleep(0)
-        refused = await house.try_login()
-        assert refused.status_code == 503
-        assert refused.headers["retry-after"] == "1"
-        assert refused.headers["cache-control"] == "no-store"
-        assert refused.json()["error"] == "temporarily_unavailable"
-        body = {"email": BOB, "password": PASSWORD}
-        registration = await house.client.post("/register", json=body)
-        assert registration.status_code == 503
-        assert registration.json()["code"] == "overloaded"
-        assert (await house.client.get("/.well-known/jwks.json")).status_code == 200
-        gate.open()
-        assert {answer.status_code for answer in await asyncio.gather(*storm)} == {200}
-        assert (await house.me(await login_before)).status_code == 200
-        assert (await house.client.post("/register", json=body)).status_code == 202
 
     async def test_every_refused_login_costs_one_comparison(
         self, house: House, monkeypatch: pytest.MonkeyPatch
