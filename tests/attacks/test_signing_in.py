@@ -1,0 +1,344 @@
+"""Accounts that are not one's own: locked ones, twins, the ones that nobody made, other people's.
+
+Each docstring begins with the row of the security requirements that it shows.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import pytest
+from fastapi import Depends, FastAPI, WebSocket
+from sqlalchemy import func, select
+from tests.attacks.forger import claims_of
+from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
+from tests.live import serving
+
+from watchword.core.models import User
+from watchword.flows import accounts
+from watchword.stores.sql.tables import users
+from watchword.web.lines import CLOSE_CODE
+
+
+async def row(house: House, email: str = ADA) -> User:
+    found = await (await house.kit()).users.find(email)
+    assert found is not None
+    assert isinstance(found.user, User)
+    return found.user
+
+
+# Locked out
+
+
+@pytest.mark.parametrize("act", ["disable", "delete"])
+async def test_a_locked_user_comes_in_by_no_door(tmp_path: Path, database_url: str, act: str) -> None:
+    """LG-01: somebody is dismissed while signed in: with an access token that lives on for ten minutes, a refresh token
+    for weeks, and a password. From the operator's act on none of them opens anything, and the answer to the password is
+    that to a wrong one."""
+    app = FastAPI()
+    async with open_house(tmp_path, app=app, database_url=database_url) as house:
+
+        @app.get("/row")
+        async def whole(user: Annotated[User, Depends(house.auth.user)]) -> str:
+            return user.email
+
+        user_id = await house.register()
+        await house.register(BOB)
+        login = await house.login()
+        assert (await house.client.get("/row", headers=login.headers)).text == f'"{ADA}"'
+        wrong = await house.try_login(BOB, "wrong")
+        await getattr(accounts, act)(await house.kit(), user_id)
+        for path in ("/me", "/row", "/sessions"):
+            assert (await house.client.get(path, headers=login.headers)).status_code == 401
+        answer = await house.try_login()
+        assert (answer.status_code, answer.content) == (400, wrong.content)
+        assert (await house.try_refresh(login.refresh)).content == wrong.content
+
+
+async def test_an_open_socket_of_a_locked_user_is_closed(tmp_path: Path, sqlite_url: str) -> None:
+    """LG-01: the WebSocket was opened before, and asks for nothing any more."""
+    app = FastAPI()
+    async with open_house(tmp_path, app=app, database_url=sqlite_url) as house:
+
+        @app.websocket("/ws", dependencies=[Depends(house.auth.principal)])
+        async def talk(socket: WebSocket) -> None:
+            await socket.accept()
+            async for _ in socket.iter_text():
+                pass
+
+        user_id = await house.register()
+        async with house.socket("/ws", await house.login()) as socket:
+            await socket.accepted()
+            await accounts.disable(await house.kit(), user_id)
+            closed = await socket.next()
+            assert (closed["type"], closed["code"]) == ("websocket.close", CLOSE_CODE)
+
+
+async def test_an_account_that_is_unlocked_does_not_revive_its_tokens(either: House) -> None:
+    """LG-01: the account was locked because its tokens were stolen, and is unlocked when that is over. The thief has
+    kept them."""
+    user_id = await either.register()
+    thief = await either.login()
+    kit = await either.kit()
+    await accounts.disable(kit, user_id)
+    await accounts.enable(kit, user_id)
+    assert (await either.me(thief)).status_code == 401
+    assert (await either.try_refresh(thief.refresh)).status_code == 400
+    assert (await either.me(await either.login())).status_code == 200
+
+
+# A new session each time
+
+
+async def test_nobody_is_signed_in_to_a_session_that_somebody_else_began(either: House) -> None:
+    """LG-02: fixation. The attacker puts his session into the victim's browser, as a cookie, a header or a field, and
+    waits for her to sign in to it. Each login makes a session of its own; what came with it is not looked at, and gains
+    nothing."""
+    await either.register(ADA)
+    await either.register(BOB)
+    planted = await either.login(BOB)
+    sid = planted.session_id
+    before = claims_of(planted.access)
+    answer = await either.client.post(
+        "/login",
+        data={"username": ADA, "password": PASSWORD, "session_id": sid, "sid": sid, "refresh_token": planted.refresh},
+        headers={
+            "cookie": f"session={sid}; sid={sid}; refresh_token={planted.refresh}",
+            "x-session-id": sid,
+            **planted.headers,
+        },
+        params={"sid": sid, "session_id": sid},
+    )
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+    made = claims_of(answer.json()["access_token"])
+    for name in ("sid", "jti", "sub"):
+        assert made[name] != before[name]
+    assert sid not in answer.json()["refresh_token"]
+    assert (await either.me(planted)).json()["email"] == BOB
+    listed = await either.client.get("/sessions", headers={"authorization": f"Bearer {answer.json()['access_token']}"})
+    assert [one["id"] for one in listed.json()] == [made["sid"]]
+
+
+async def test_no_two_logins_have_anything_in_common(either: House) -> None:
+    """LG-02: a login that gives the tokens of the one before lets whoever had those go on."""
+    await either.register()
+    logins = [await either.login() for _ in range(5)]
+    for part in range(3):
+        texts = {login.refresh.removeprefix("wwr_").split(".")[part if part == 0 else part + 1] for login in logins}
+        assert len(texts) == 5
+    for name in ("sid", "jti"):
+        assert len({claims_of(login.access)[name] for login in logins}) == 5
+
+
+# Twins
+
+TWINS = (
+    "ADA@EXAMPLE.COM", "Ada@Example.Com", " ada@example.com", "ada@example.com \t", "ａｄａ@example.com",
+    "ada@ｅｘａｍｐｌｅ.com", "ada＠example.com", "ᴬda@example.com", "ada@example．com",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("twin", TWINS)
+async def test_a_twin_of_an_address_is_no_account(either: House, twin: str) -> None:
+    """LG-03: the attacker registers an address that looks like Ada's or that a mail server takes for hers, and hopes
+    that something sends him what was meant for her. It is her address; he gets no account, and she signs in with any of
+    its spellings."""
+    await either.register()
+    answer = await either.client.post("/register", json={"email": twin, "password": OTHER_PASSWORD})
+    assert answer.status_code == 202
+    assert await count(either) == 1
+    assert (await either.try_login(twin, OTHER_PASSWORD)).status_code == 400
+    await either.login(twin)
+
+
+@pytest.mark.parametrize("twin", ["ADA", "Ada", " ada ", "ａｄａ", "ᴬᴰᴬ"])
+async def test_a_twin_of_a_username_is_taken(either: House, twin: str) -> None:
+    """LG-03: the same with the name that others see."""
+    await either.register(username="ada")
+    answer = await either.client.post("/register", json={"email": BOB, "password": OTHER_PASSWORD, "username": twin})
+    assert answer.status_code == 409
+    assert await count(either) == 1
+    await either.login(twin)
+
+
+async def test_of_sixty_four_twins_at_once_one_is_an_account(either: House) -> None:
+    """LG-03: 64 machines register one address at the same moment, each in a spelling of its own, and each has looked
+    whether it is free. The database decides: there is one row, and one password."""
+
+    async def register(number: int) -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=either.app, client=(f"198.51.{number}.7", 50000))
+        body = {"email": TWINS[number % len(TWINS)], "password": f"{PASSWORD} number {number}"}
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            return await client.post("/register", json=body)
+
+    answers = await asyncio.gather(*(register(number) for number in range(64)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert await count(either) == 1
+
+
+async def count(house: House) -> int:
+    """How many accounts there are."""
+    assert house.auth._home is not None
+    async with house.auth._home.db.read() as connection:
+        there: int = (await connection.execute(select(func.count()).select_from(users))).scalar_one()
+        return there
+
+
+# Accounts that nobody made
+
+
+def test_a_new_server_has_no_account(tmp_path: Path) -> None:
+    """LG-04: the attacker is quicker than the operator, and tries admin/admin on the fresh server. There is nobody in
+    it: no default account and no page that makes the first administrator (so there is no bootstrap token either)."""
+    with serving(tmp_path, WATCHWORD_DATA_DIR=str(tmp_path / "home")) as url, httpx2.Client(base_url=url) as client:
+        for name, password in (
+            ("admin", "admin"),
+            ("root", "root"),
+            ("admin@localhost", "changeme"),
+            ("watchword", ""),
+        ):
+            answer = client.post("/login", data={"username": name, "password": password})
+            assert answer.status_code == 400
+        document = client.get("/openapi.json")
+        paths = set(document.json()["paths"]) if document.status_code == 200 else set()
+        assert not [path for path in paths if any(word in path for word in ("setup", "bootstrap", "admin", "init"))]
+        body = {"email": "first@example.com", "password": PASSWORD, "username": "admin"}
+        assert client.post("/register", json=body).status_code == 202
+        answer = client.post("/login", data={"username": "admin", "password": PASSWORD, "scope": "admin"})
+        assert answer.json()["scope"] == "", "the first to come is nobody special"
+
+
+async def test_a_new_database_is_empty(either: House) -> None:
+    """LG-04: the same, seen from inside."""
+    assert await count(either) == 0
+
+
+# More than was asked
+
+PRESENTS: dict[str, Any] = {
+    "id": "a" * 26, "user_id": "a" * 26, "sub": "admin", "scopes": ["admin"], "scope": "admin", "role": "admin",
+    "roles": ["admin"], "is_admin": True, "is_superuser": True, "is_staff": True, "admin": True, "disabled": False,
+    "disabled_at": None, "is_active": True, "verified": True, "is_verified": True, "email_verified": True, "epoch": 99,
+    "tenant": "acme", "tenant_id": 1, "organization": "acme", "created_at": "2001-01-01T00:00:00Z", "password_hash": "x",
+    "amr": ["otp"], "acr": "3", "client_id": "other", "__class__": "User", "__proto__": {"admin": True},
+    "$set": {"admin": True},
+}  # fmt: skip
+
+
+async def test_nobody_gives_himself_more_than_was_offered(either: House) -> None:
+    """LG-05: the attacker adds to each body what he would like to be, in all the names that frameworks have for it.
+    Nothing of it arrives: his account and his token are those of anybody else."""
+    body = {**PRESENTS, "email": ADA, "password": PASSWORD, "username": "ada"}
+    answer = await either.client.post("/register", json=body)
+    assert (answer.status_code, answer.json().keys()) == (202, {"detail"})
+    made = await row(either)
+    assert (made.scopes, made.disabled_at, made.epoch, made.created_at) == (frozenset(), None, 0, either.clock.now())
+    assert made.id != PRESENTS["id"]
+    form = {name: str(value) for name, value in PRESENTS.items() if name != "scope"}
+    login = await either.client.post("/login", data={**form, "username": ADA, "password": PASSWORD, "scope": "admin"})
+    assert login.json()["scope"] == ""
+    assert unchanged(claims_of(login.json()["access_token"]))
+    headers = {"authorization": f"Bearer {login.json()['access_token']}"}
+    change = {**PRESENTS, "current_password": PASSWORD, "new_password": OTHER_PASSWORD}
+    assert (await either.client.post("/change-password", json=change, headers=headers)).status_code == 204
+    token = {"grant_type": "refresh_token", "refresh_token": login.json()["refresh_token"]}
+    refreshed = await either.client.post("/refresh", data={**form, **token})
+    assert unchanged(claims_of(refreshed.json()["access_token"]))
+    now = await row(either)
+    assert (now.id, now.scopes, now.email, now.username) == (made.id, frozenset(), ADA, "ada")
+    assert now.created_at == made.created_at
+
+
+def unchanged(claims: dict[str, Any]) -> bool:
+    return (claims["scope"], claims["amr"], claims["client_id"]) == ("", ["pwd"], "first-party") and "acr" not in claims
+
+
+# Other people's
+
+
+def object_routes(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Method and path of every route of ours that names an object in its path."""
+    for path, methods in app.openapi()["paths"].items():
+        if "{" in path:
+            yield from ((method.upper(), path) for method in methods)
+
+
+async def test_bob_neither_reads_nor_changes_what_is_ada_s(either: House) -> None:
+    """LG-06: Bob, who has an account of his own, puts Ada's ids wherever a route takes one: in the path, the query, a
+    header and the body. He gets what he would get for an id that was never given, and everything of hers is as it
+    was."""
+    ada_id, _ = await either.register(ADA), await either.register(BOB)
+    ada, bob = await either.login(ADA), await either.login(BOB)
+    mine = [ada.session_id, ada_id, ADA]
+    routes = list(object_routes(either.app))
+    assert routes == [("DELETE", "/sessions/{session_id}")], "a new one needs an attack here"
+    for method, path in routes:
+        never = await either.client.request(method, path.format(session_id="a" * 26), headers=bob.headers)
+        for name in mine:
+            answer = await either.client.request(method, path.format(session_id=name), headers=bob.headers)
+            assert (answer.status_code, answer.content) == (404, never.content)
+    headers = {**bob.headers, "x-user-id": ada_id, "x-forwarded-user": ADA, "x-remote-user": ADA}
+    query = {"user_id": ada_id, "id": ada_id, "sub": ada_id, "email": ADA}
+    me = await either.client.get("/me", headers=headers, params=query)
+    assert me.json()["email"] == BOB
+    listed = await either.client.get("/sessions", headers=headers, params=query)
+    assert [one["id"] for one in listed.json()] == [bob.session_id]
+    body = {**query, "current_password": PASSWORD, "new_password": OTHER_PASSWORD}
+    assert (await either.client.post("/change-password", json=body, headers=headers, params=query)).status_code == 204
+    assert (await either.client.request("DELETE", "/sessions", headers=headers, params=query)).status_code == 204
+    assert (await either.me(ada)).status_code == 200
+    await either.login(ADA)
+
+
+async def test_a_dangerous_route_asks_for_somebody_who_is_there_now(tmp_path: Path, sqlite_url: str) -> None:
+    """LG-07: the laptop was left open since the morning. A route of the host's that moves money asks for a sign-in of
+    the last five minutes; a refresh is none, a repeated one neither, and the answer says what is wanted (RFC 9470). The
+    password itself is never changed without the present one, however fresh the session is (PW-08)."""
+    app = FastAPI()
+    async with open_house(tmp_path, app=app, database_url=sqlite_url) as house:
+        app.get("/pay", dependencies=[Depends(house.auth.requires(max_age=300))])(lambda: "paid")
+        await house.register()
+        left_open = await house.login()
+        house.clock.tick(timedelta(seconds=300))
+        assert (await house.client.get("/pay", headers=left_open.headers)).status_code == 200
+        house.clock.tick(1)
+        for login in (
+            left_open,
+            first := await house.refresh(left_open.refresh),
+            await house.refresh(left_open.refresh),
+        ):
+            answer = await house.client.get("/pay", headers=login.headers)
+            assert (answer.status_code, answer.json()["code"]) == (401, "insufficient_user_authentication")
+            assert 'max_age="300"' in answer.headers["www-authenticate"]
+        body = {"current_password": "", "new_password": OTHER_PASSWORD}
+        assert (await house.client.post("/change-password", json=body, headers=first.headers)).status_code == 403
+        assert (await house.client.get("/pay", headers=(await house.login()).headers)).status_code == 200
+
+
+TARGETS = (
+    "//evil.example", "/\\evil.example", "https://evil.example", "https:evil.example", "javascript:alert(1)",
+    "%2f%2fevil.example", "http://testserver@evil.example", "/%0d%0aLocation:%20https://evil.example",
+    "/me\r\nLocation: https://evil.example", "data:,x",
+)  # fmt: skip
+
+
+async def test_nothing_here_leads_away(house: House) -> None:
+    """LG-08: the attacker mails a link to the real login page, which leads on to his copy of it. There is no redirect
+    after a login, whatever parameter asks for one, and the only one there is (a slash too many) stays here."""
+    await house.register()
+    for target in TARGETS:
+        asked = dict.fromkeys(
+            ("next", "redirect_uri", "redirect", "return_to", "url", "continue", "RelayState"), target
+        )
+        form, headers = {"username": ADA, "password": PASSWORD, **asked}, {"referer": "https://evil.example/"}
+        answer = await house.client.post("/login", data=form, params=asked, headers=headers)
+        assert answer.status_code == 200
+        assert "location" not in answer.headers
+        assert "evil" not in answer.text
+    for path in ("/login/", "/me/", "//evil.example/", "/\\evil.example/", "/%2f%2fevil.example/"):
+        answer = await house.client.get(f"http://testserver{path}", headers={"x-forwarded-host": "evil.example"})
+        assert answer.headers.get("location", "http://testserver/").startswith(("http://testserver/", "/me", "/login"))
