@@ -1,0 +1,147 @@
+"""More than was offered: rights in a body, other people's things, dangerous acts with an old session, a way out of here.
+
+Each docstring begins with the row of the security requirements that it shows.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from tests.attacks.forger import claims_of
+from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
+
+from watchword.core.models import User
+
+
+async def row(house: House, email: str = ADA) -> User:
+    found = await (await house.kit()).users.find(email)
+    assert found is not None
+    assert isinstance(found.user, User)
+    return found.user
+
+
+PRESENTS: dict[str, Any] = {
+    "id": "a" * 26, "user_id": "a" * 26, "sub": "admin", "scopes": ["admin"], "scope": "admin", "role": "admin",
+    "roles": ["admin"], "is_admin": True, "is_superuser": True, "is_staff": True, "admin": True, "disabled": False,
+    "disabled_at": None, "is_active": True, "verified": True, "is_verified": True, "email_verified": True, "epoch": 99,
+    "tenant": "acme", "tenant_id": 1, "organization": "acme", "created_at": "2001-01-01T00:00:00Z", "password_hash": "x",
+    "amr": ["otp"], "acr": "3", "client_id": "other", "__class__": "User", "__proto__": {"admin": True},
+    "$set": {"admin": True},
+}  # fmt: skip
+
+
+async def test_nobody_gives_himself_more_than_was_offered(either: House) -> None:
+    """LG-05: the attacker adds to each body what he would like to be, in all the names that frameworks have for it.
+    Nothing of it arrives: his account and his token are those of anybody else."""
+    body = {**PRESENTS, "email": ADA, "password": PASSWORD, "username": "ada"}
+    answer = await either.client.post("/register", json=body)
+    assert (answer.status_code, answer.json().keys()) == (202, {"detail"})
+    made = await row(either)
+    assert (made.scopes, made.disabled_at, made.epoch, made.created_at) == (frozenset(), None, 0, either.clock.now())
+    assert made.id != PRESENTS["id"]
+    form = {name: str(value) for name, value in PRESENTS.items() if name != "scope"}
+    login = await either.client.post("/login", data={**form, "username": ADA, "password": PASSWORD, "scope": "admin"})
+    assert login.json()["scope"] == ""
+    assert unchanged(claims_of(login.json()["access_token"]))
+    headers = {"authorization": f"Bearer {login.json()['access_token']}"}
+    change = {**PRESENTS, "current_password": PASSWORD, "new_password": OTHER_PASSWORD}
+    assert (await either.client.post("/change-password", json=change, headers=headers)).status_code == 204
+    token = {"grant_type": "refresh_token", "refresh_token": login.json()["refresh_token"]}
+    refreshed = await either.client.post("/refresh", data={**form, **token})
+    assert unchanged(claims_of(refreshed.json()["access_token"]))
+    now = await row(either)
+    assert (now.id, now.scopes, now.email, now.username) == (made.id, frozenset(), ADA, "ada")
+    assert now.created_at == made.created_at
+
+
+def unchanged(claims: dict[str, Any]) -> bool:
+    return (claims["scope"], claims["amr"], claims["client_id"]) == ("", ["pwd"], "first-party") and "acr" not in claims
+
+
+# Other people's
+
+
+def object_routes(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Method and path of every route of ours that names an object in its path."""
+    for path, methods in app.openapi()["paths"].items():
+        if "{" in path:
+            yield from ((method.upper(), path) for method in methods)
+
+
+async def test_bob_neither_reads_nor_changes_what_is_ada_s(either: House) -> None:
+    """LG-06: Bob, who has an account of his own, puts Ada's ids wherever a route takes one: in the path, the query, a
+    header and the body. He gets what he would get for an id that was never given, and everything of hers is as it
+    was."""
+    ada_id, _ = await either.register(ADA), await either.register(BOB)
+    ada, bob = await either.login(ADA), await either.login(BOB)
+    mine = [ada.session_id, ada_id, ADA]
+    routes = list(object_routes(either.app))
+    assert routes == [("DELETE", "/sessions/{session_id}")], "a new one needs an attack here"
+    for method, path in routes:
+        never = await either.client.request(method, path.format(session_id="a" * 26), headers=bob.headers)
+        for name in mine:
+            answer = await either.client.request(method, path.format(session_id=name), headers=bob.headers)
+            assert (answer.status_code, answer.content) == (404, never.content)
+    headers = {**bob.headers, "x-user-id": ada_id, "x-forwarded-user": ADA, "x-remote-user": ADA}
+    query = {"user_id": ada_id, "id": ada_id, "sub": ada_id, "email": ADA}
+    me = await either.client.get("/me", headers=headers, params=query)
+    assert me.json()["email"] == BOB
+    listed = await either.client.get("/sessions", headers=headers, params=query)
+    assert [one["id"] for one in listed.json()] == [bob.session_id]
+    body = {**query, "current_password": PASSWORD, "new_password": OTHER_PASSWORD}
+    assert (await either.client.post("/change-password", json=body, headers=headers, params=query)).status_code == 204
+    assert (await either.client.request("DELETE", "/sessions", headers=headers, params=query)).status_code == 204
+    assert (await either.me(ada)).status_code == 200
+    await either.login(ADA)
+
+
+async def test_a_dangerous_route_asks_for_somebody_who_is_there_now(tmp_path: Path, sqlite_url: str) -> None:
+    """LG-07: the laptop was left open since the morning. A route of the host's that moves money asks for a sign-in of
+    the last five minutes; a refresh is none, a repeated one neither, and the answer says what is wanted (RFC 9470). The
+    password itself is never changed without the present one, however fresh the session is (PW-08)."""
+    app = FastAPI()
+    async with open_house(tmp_path, app=app, database_url=sqlite_url) as house:
+        app.get("/pay", dependencies=[Depends(house.auth.requires(max_age=300))])(lambda: "paid")
+        await house.register()
+        left_open = await house.login()
+        house.clock.tick(timedelta(seconds=300))
+        assert (await house.client.get("/pay", headers=left_open.headers)).status_code == 200
+        house.clock.tick(1)
+        for login in (
+            left_open,
+            first := await house.refresh(left_open.refresh),
+            await house.refresh(left_open.refresh),
+        ):
+            answer = await house.client.get("/pay", headers=login.headers)
+            assert (answer.status_code, answer.json()["code"]) == (401, "insufficient_user_authentication")
+            assert 'max_age="300"' in answer.headers["www-authenticate"]
+        body = {"current_password": "", "new_password": OTHER_PASSWORD}
+        assert (await house.client.post("/change-password", json=body, headers=first.headers)).status_code == 403
+        assert (await house.client.get("/pay", headers=(await house.login()).headers)).status_code == 200
+
+
+TARGETS = (
+    "//evil.example", "/\\evil.example", "https://evil.example", "https:evil.example", "javascript:alert(1)",
+    "%2f%2fevil.example", "http://testserver@evil.example", "/%0d%0aLocation:%20https://evil.example",
+    "/me\r\nLocation: https://evil.example", "data:,x",
+)  # fmt: skip
+
+
+async def test_nothing_here_leads_away(house: House) -> None:
+    """LG-08: the attacker mails a link to the real login page, which leads on to his copy of it. There is no redirect
+    after a login, whatever parameter asks for one, and the only one there is (a slash too many) stays here."""
+    await house.register()
+    for target in TARGETS:
+        asked = dict.fromkeys(
+            ("next", "redirect_uri", "redirect", "return_to", "url", "continue", "RelayState"), target
+        )
+        form, headers = {"username": ADA, "password": PASSWORD, **asked}, {"referer": "https://evil.example/"}
+        answer = await house.client.post("/login", data=form, params=asked, headers=headers)
+        assert answer.status_code == 200
+        assert "location" not in answer.headers
+        assert "evil" not in answer.text
+    for path in ("/login/", "/me/", "//evil.example/", "/\\evil.example/", "/%2f%2fevil.example/"):
+        answer = await house.client.get(f"http://testserver{path}", headers={"x-forwarded-host": "evil.example"})
+        assert answer.headers.get("location", "http://testserver/").startswith(("http://testserver/", "/me", "/login"))
