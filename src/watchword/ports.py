@@ -150,8 +150,11 @@ class Users(Protocol[U_co]):
 class Sessions(Protocol):
     """Logins, each with its refresh token family."""
 
-    async def open(self, session: Session, r: bytes) -> None:
+    async def open(self, session: Session, r: bytes) -> tuple[Revoked, ...]:
         """Insert the session. `r` is its 256 random bits; only their SHA-256 is kept.
+
+        Of the user's other live sessions those used longest ago are ended where there would be more than MAX_SESSIONS, also
+        when any number of callers open one at once; the answer is what that revoked.
 
         An act that ends the user's sessions at the same time either sees this one and ends it, or has committed when this
         verb answers. So whoever reads the user after it, and before any token is handed out, misses no such act.

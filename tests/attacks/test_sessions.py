@@ -13,6 +13,10 @@ from tests.attacks.forger import claims_of
 from tests.attacks.test_refresh_tokens import assert_dead
 from tests.house import ADA, BOB, House, Login, open_house
 
+from watchword.core.models import Client, Proof
+from watchword.core.policy import MAX_SESSIONS
+from watchword.flows import session
+from watchword.flows.password import METHODS
 from watchword.web.lines import CLOSE_CODE
 
 SECOND = timedelta(seconds=1)
@@ -125,3 +129,30 @@ async def test_the_lifetimes_are_the_operator_s(tmp_path: Path, sqlite_url: str,
         answer = (await house.try_login(**form)).json()
         house.clock.tick(refresh_idle)
         assert_dead(await house.try_refresh(answer["refresh_token"]))
+
+
+async def test_logging_in_again_and_again_keeps_a_hundred_sessions(either: House) -> None:
+    """SE-04: whoever knows a password opens sessions without end: a list that no owner can look through for the
+    thief's, a table that grows. A user has a hundred; one more ends the one that was used longest ago, with its tokens.
+    So a session in use stays, and the sessions of others do."""
+    user_id = await either.register()
+    await either.register(BOB)
+    bob, owner, forgotten = await either.login(BOB), await either.login(), await either.login()
+    either.clock.tick(60)
+    owner = await either.refresh(owner.refresh)
+    kit = await either.kit()
+    found = await kit.users.get(user_id)
+    assert found is not None
+    for _ in range(MAX_SESSIONS - 2):
+        either.clock.tick(1)
+        await session.open(kit, Proof(found.user, METHODS, either.clock.now()), None, Client())
+    assert len(await listed(either, owner)) == MAX_SESSIONS == 100
+    assert (await either.me(forgotten)).status_code == 200
+    attacker = await either.login()
+    shown = await listed(either, owner)
+    assert len(shown) == MAX_SESSIONS
+    assert {owner.session_id, attacker.session_id} <= set(shown)
+    assert (await either.me(forgotten)).status_code == 401
+    assert_dead(await either.try_refresh(forgotten.refresh))
+    for login in (owner, attacker, bob):
+        assert (await either.me(login)).status_code == 200

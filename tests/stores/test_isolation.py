@@ -53,7 +53,7 @@ async def test_a_session_that_is_being_opened_is_ended_under_any_default_isolati
     for the thief's session to be written, and then looks at the snapshot: the session is not in it, and lives on."""
     store = SqlSessions(stubborn)
     async with stubborn.write() as login:
-        await sessions.keep_out(login, USER, shared=True)
+        await sessions.keep_out(login, USER)
         acting = asyncio.create_task(SqlUsers(stubborn).set_disabled(USER, True, NOW))
         async with asyncio.timeout(20):
             while not (await login.execute(text(WAITING))).scalar_one():

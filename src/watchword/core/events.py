@@ -37,7 +37,7 @@ class AttemptsExhausted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed(Event):
-    """One session was ended: by logging out, or from the list of sessions."""
+    """One session was ended: by logging out, from the list of sessions, or to make room for a new one."""
 
     session_id: str
 

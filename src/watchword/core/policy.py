@@ -9,6 +9,9 @@ MAX_ACCESS_TTL = timedelta(hours=1)
 LEEWAY = timedelta(seconds=60)
 """How far the clocks of two workers may differ."""
 
+MAX_SESSIONS = 100
+"""How many live sessions a user may have. The login that would make one more ends the one that was used longest ago."""
+
 JWKS_MAX_AGE = timedelta(seconds=300)
 """How long others may keep the published keys; a key is published twice as long before it signs."""
 

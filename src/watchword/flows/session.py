@@ -32,7 +32,8 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
     for _ in range(ATTEMPTS):
         session = _new(kit, proof, user, asked, client, now)
         claims = await extra_claims(kit, session) if kit.claims else None
-        await kit.sessions.open(session, r)
+        for one in await kit.sessions.open(session, r):
+            kit.announce(SessionClosed(user.id, one.session_id), [one])
         user = await _still_proven(kit, proof, session, now)
         if scopes.grant(asked, user.scopes) == session.scopes:
             kit.announce(LoggedIn(user.id, session.id))

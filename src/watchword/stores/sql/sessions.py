@@ -11,7 +11,7 @@ from watchword.core import opaque, scopes
 from watchword.core.errors import ConfigError
 from watchword.core.models import Revoked, Session
 from watchword.core.opaque import MAX_GENERATION, Presented
-from watchword.core.policy import LEEWAY
+from watchword.core.policy import LEEWAY, MAX_SESSIONS
 from watchword.ports import Turn, Turned
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.tables import UtcDateTime, feed, greatest, sessions
@@ -33,7 +33,7 @@ class SqlSessions:
         self._db = db
 
     @verb
-    async def open(self, session: Session, r: bytes) -> None:
+    async def open(self, session: Session, r: bytes) -> tuple[Revoked, ...]:
         """See `ports.Sessions.open`."""
         row = {
             "id": session.id,
@@ -56,8 +56,9 @@ class SqlSessions:
             "ip": session.ip,
         }
         async with self._db.write() as connection:
-            await keep_out(connection, session.user_id, shared=True)
+            await keep_out(connection, session.user_id)
             await connection.execute(insert(sessions).values(row))
+            return await _make_room(connection, session)
 
     @verb
     async def turn(
@@ -124,22 +125,30 @@ def alive(now: datetime) -> Any:
     return and_(sessions.c.closed_at.is_(None), sessions.c.idle_expires_at > now, sessions.c.expires_at > now)
 
 
-async def keep_out(connection: AsyncConnection, user_id: str, *, shared: bool = False) -> None:
-    """Until this transaction ends: nobody opens a session of the user, or (`shared`) nobody ends all of them.
+async def keep_out(connection: AsyncConnection, user_id: str) -> None:
+    """Until this transaction ends, nobody else opens a session of the user or ends all of them.
 
-    Whoever ends them waits for the sessions that are being opened, and then sees them. On SQLite every writer is alone.
+    Whoever comes later waits for the sessions that are being opened, and then sees them. On SQLite every writer is alone.
     Raises ConfigError for a host's transaction that would not see them: its snapshot is older than the wait.
     """
     if connection.dialect.name != "postgresql":
         return
-    lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
-    locked = select(func.current_setting("transaction_isolation"), lock(func.hashtextextended(user_id, USER_LOCKS)))
+    lock = func.pg_advisory_xact_lock(func.hashtextextended(user_id, USER_LOCKS))
+    locked = select(func.current_setting("transaction_isolation"), lock)
     isolation = (await connection.execute(locked)).scalar_one()
-    if not shared and isolation not in SEEING:
+    if isolation not in SEEING:
         raise ConfigError(
             f"sessions are ended in a transaction that is isolated by {isolation.upper()}, which misses those that are "
             'being opened. Begin it with connection.execution_options(isolation_level="READ COMMITTED").'
         )
+
+
+async def _make_room(connection: AsyncConnection, new: Session) -> tuple[Revoked, ...]:
+    """Close what is over MAX_SESSIONS, what was used longest ago first and never `new`; `keep_out` goes before."""
+    others = and_(sessions.c.user_id == new.user_id, sessions.c.id != new.id, alive(new.created_at))
+    kept = select(sessions.c.id).where(others).order_by(sessions.c.used_at.desc(), sessions.c.id)
+    listed = (await connection.execute(kept.offset(MAX_SESSIONS - 1))).scalars().all()
+    return await end(connection, sessions.c.id.in_(listed), new.created_at) if listed else ()
 
 
 async def end_all(

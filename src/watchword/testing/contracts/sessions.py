@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from watchword.core import opaque
 from watchword.core.models import Revoked
-from watchword.core.policy import LEEWAY
+from watchword.core.policy import LEEWAY, MAX_SESSIONS
 from watchword.ports import (
     Turn,
 )
@@ -16,7 +16,9 @@ from watchword.testing.contracts.grounds import (
     NOW,
     RACERS,
     SECOND,
+    R,
     Stores,
+    a_session,
     opened,
     turn,
     user,
@@ -144,6 +146,31 @@ class SessionsContract:
         assert len(await stores.sessions.close_all(ada.id, NOW)) == 2
         assert await stores.sessions.of_user(ada.id, NOW) == []
         assert await stores.sessions.get(spared.id, NOW) is not None
+
+    async def test_a_user_has_so_many_sessions_and_no_more(self, stores: Stores) -> None:
+        ada, eve = await user(stores), await user(stores, "eve")
+        spared = await opened(stores, eve, 0)
+        first = await opened(stores, ada, 1)
+        for number in range(2, MAX_SESSIONS + 1):
+            await opened(stores, ada, number)
+        await turn(stores, first, 0, after=10)
+        new = a_session(ada, MAX_SESSIONS + 1, NOW + 20 * SECOND)
+        (revoked,) = await stores.sessions.open(new, R)
+        listed = {one.id for one in await stores.sessions.of_user(ada.id, new.created_at)}
+        assert {first.id, new.id} <= listed, "the one that was used last stays, whenever it was opened"
+        assert len(listed) == MAX_SESSIONS
+        assert revoked.session_id not in listed
+        assert await stores.revocations.ask(revoked.session_id, 0)
+        assert await stores.sessions.get(spared.id, NOW) is not None
+
+    async def test_of_many_sessions_opened_at_once_so_many_stay(self, stores: Stores) -> None:
+        ada = await user(stores)
+        for number in range(1, MAX_SESSIONS):
+            await opened(stores, ada, number)
+        racing = [a_session(ada, MAX_SESSIONS + number, NOW + SECOND) for number in range(RACERS)]
+        ended = await asyncio.gather(*(stores.sessions.open(one, R) for one in racing))
+        assert sum(len(revoked) for revoked in ended) == RACERS - 1
+        assert len(await stores.sessions.of_user(ada.id, NOW + SECOND)) == MAX_SESSIONS
 
     async def test_the_last_used_session_is_listed_first(self, stores: Stores) -> None:
         ada = await user(stores)
