@@ -441,11 +441,6 @@ class TestTheHostHeader:
         assert answer.json()["code"] == "misdirected_request"
         assert "WATCHWORD_ISSUER" in answer.json()["detail"]
 
-    async def test_two_hosts_are_misdirected(self, house: House) -> None:
-        """A proxy may believe the first, and the application the last. RFC 9112 3.2."""
-        assert (await self.get(house, b"localhost", b"example.com")).status_code == 421
-        assert (await self.get(house, b"example.com", b"localhost")).status_code == 421
-
     async def test_the_routes_of_the_host_are_kept_here_too(self, house: House) -> None:
         route("/items")(house.app)
         assert (await house.client.get("/items", headers={"Host": "example.com"})).status_code == 421
@@ -454,8 +449,10 @@ class TestTheHostHeader:
         headers = {"Host": "example.com", "X-Forwarded-Host": "localhost", "Forwarded": "host=localhost"}
         assert (await house.client.get("/.well-known/jwks.json", headers=headers)).status_code == 421
 
-    @pytest.mark.parametrize("hosts", [[b"example.com"], [], [b"localhost", b"localhost"]])
-    async def test_a_handshake_is_held_to_it_as_well(self, house: House, hosts: list[bytes]) -> None:
+    @pytest.mark.parametrize(
+        ("hosts", "status"), [([b"example.com"], 421), ([], 421), ([b"localhost", b"localhost"], 400)]
+    )
+    async def test_a_handshake_is_held_to_it_as_well(self, house: House, hosts: list[bytes], status: int) -> None:
         """A page on the internet whose name resolves to 127.0.0.1 opens a WebSocket to the developer's server."""
 
         @house.app.websocket("/free")
@@ -465,7 +462,7 @@ class TestTheHostHeader:
         socket = house.socket("/free", extensions={"websocket.http.response": {}})
         socket._scope["headers"] = [(b"host", host) for host in hosts]
         async with socket:
-            assert (await socket.next())["status"] == 421
+            assert (await socket.next())["status"] == status
         socket = house.socket("/free")
         socket._scope["headers"] = [(b"host", host) for host in hosts]
         async with socket:

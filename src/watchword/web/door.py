@@ -3,14 +3,15 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from watchword.core.errors import Misdirected
+from watchword.core.errors import AuthError, InvalidRequest, Misdirected
 from watchword.web import client, errors
 from watchword.web.headers import HTTPS, protect
 from watchword.web.lines import LINE, Line
 
 
 class Door:
-    """Keeps a loopback issuer on this machine, tells our routes whether it is https, and holds the lines of WebSockets."""
+    """Keeps a loopback issuer on this machine, refuses two Hosts in one request, tells our routes whether the issuer is https,
+    and holds the lines of WebSockets."""
 
     def __init__(self, app: ASGIApp, loopback: bool, https: bool) -> None:
         self._app = app
@@ -23,8 +24,12 @@ class Door:
             return
         if self._https:
             scope[HTTPS] = True
-        if self._loopback and not client.is_local(_host(scope)):
-            await self._misdirected(scope, receive, send)
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) > 1:  # a proxy may believe the first, and the application the last. RFC 9112 3.2
+            two = InvalidRequest("two Host headers", detail="The request names more than one host.")
+            await self._refuse(two, scope, receive, send)
+        elif self._loopback and not client.is_local(next(iter(hosts), None)):
+            await self._refuse(Misdirected("the Host is not this machine's"), scope, receive, send)
         elif scope["type"] == "http" or LINE in scope:
             await self._app(scope, receive, send)
         else:
@@ -34,15 +39,10 @@ class Door:
             finally:
                 line.done()
 
-    async def _misdirected(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = errors.problem(Misdirected("the Host is not this machine's"))
+    async def _refuse(self, error: AuthError, scope: Scope, receive: Receive, send: Send) -> None:
+        response = errors.problem(error)
         protect(response.headers, https=self._https)
         if scope["type"] == "http":
             await response(scope, receive, send)
         else:
             await errors.refuse_socket(WebSocket(scope, receive, send), response)
-
-
-def _host(scope: Scope) -> str | None:
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    return hosts[0].decode("latin-1") if len(hosts) == 1 else None

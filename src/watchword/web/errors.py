@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from watchword.core import scopes
 from watchword.core.errors import (
@@ -194,15 +195,21 @@ class OAuthRoute(HouseRoute):
 async def read_bounded(request: Request) -> None:
     """Read the body, or refuse it: nothing of ours is larger, and no multipart, whose parts choose their own codecs.
 
-    Raises TooLarge and InvalidRequest before anything is parsed.
+    Raises TooLarge and InvalidRequest before anything is parsed, also for a second Authorization, of which a proxy may have
+    seen the other, and for a body whose sender has gone.
     """
+    if len(request.headers.getlist("authorization")) > 1:
+        raise InvalidRequest("two Authorization headers", detail="The request carries more than one token.")
     if _media_type(request).startswith("multipart/"):
         raise InvalidRequest("multipart", detail=f"Send the parameters as {FORM}.")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise TooLarge("the body is over the bound")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise TooLarge("the body is over the bound")
+    except ClientDisconnect:
+        raise InvalidRequest("the sender has gone") from None
     request._body = bytes(body)  # where Starlette keeps a body that was read
 
 
