@@ -116,6 +116,17 @@ async def test_elsewhere_no_answer_depends_on_what_the_request_calls_the_server(
     ]
 
 
+@pytest.mark.usefixtures("logging_as_before")
+def test_no_redirect_leads_to_the_host_that_a_request_names(sqlite_url: str) -> None:
+    """HD-02: `/me/` would be sent on to `/me` at whatever Host says, with http for https behind a proxy: a link to us that
+    leads to the attacker."""
+    with TestClient(create_app(Settings(**PUBLIC, database_url=sqlite_url)), follow_redirects=False) as client:
+        for path in ("/me/", "/sessions/", "/.well-known/jwks.json/", "/healthz/", "//evil.example", "/\\evil.example"):
+            answer = client.get(path, headers={"Host": "evil.example", **FORWARDED})
+            assert answer.status_code == 404
+            assert "location" not in answer.headers
+
+
 VERSIONS = [
     re.escape(metadata.version(name)) for name in ("watchword", "fastapi", "starlette", "uvicorn", "sqlalchemy")
 ]

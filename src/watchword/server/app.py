@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=DOCS if auth.policy.loopback else None,
         openapi_url="/openapi.json" if auth.policy.loopback else None,
         redoc_url=None,
+        redirect_slashes=False,  # the redirect would lead to whatever host the request names
     )
     auth.install(app, health=True)
     app.state.auth = auth
