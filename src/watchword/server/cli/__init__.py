@@ -62,6 +62,7 @@ def serve(
     import uvicorn
 
     from watchword import settings as environment
+    from watchword.server import wire
 
     if named := environment.named_app():
         raise ConfigError(
@@ -83,10 +84,7 @@ def serve(
         host=host,
         port=port,
         workers=workers,
-        proxy_headers=False,
-        server_header=False,
-        log_config=None,
-        access_log=False,
+        **wire.options(),
     )
 
 

