@@ -5,6 +5,8 @@ No test asserts a time; where something would never end, the test gives up.
 """
 
 import base64
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from tests.house import ADA, PASSWORD, PATIENCE, House, Login
+from tests.house import ADA, PASSWORD, PATIENCE, House, Login, open_house
 from tests.server import commands, conftest
 from tests.wired import CLOSING, GOOD, connect, said, wired
 
@@ -21,6 +24,7 @@ from watchword import Settings
 from watchword.core import jose
 from watchword.flows import upkeep
 from watchword.server.app import create_app
+from watchword.stores.sql import engine as sql
 from watchword.web import device
 from watchword.web.client import MAX_USER_AGENT
 
@@ -146,6 +150,63 @@ def test_no_reader_of_ours_takes_more_than_a_long_text_is_worth() -> None:
     program = [sys.executable, str(Path(__file__).parent / "long_texts.py")]
     done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE * 10, check=False)
     assert done.stdout == "linear\n", done.stderr[-2000:]
+
+
+async def test_a_database_with_no_connection_left_is_told_and_comes_back(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DL-06: the attacker holds every connection to the database, by slow queries in another part of the application, say. Who
+    comes meanwhile is told 503 and when to come again, nobody is let in unchecked, and afterwards all is as it was."""
+    assert sql.POOL_SECONDS <= 5
+    monkeypatch.setattr(sql, "POOL_SECONDS", 0.2)
+    async with open_house(tmp_path, health=True, database_url=database_url) as house:
+        await house.register()
+        login = await house.login()
+        assert house.auth._home is not None
+        async with contextlib.AsyncExitStack() as held:
+            engine = house.auth._home.db.engine
+            for _ in range(engine.pool.size() + engine.pool._max_overflow):  # type: ignore[attr-defined]
+                await held.enter_async_context(engine.connect())
+            refused = [
+                await house.try_login(),
+                await house.try_refresh(login.refresh),
+                await house.client.get("/sessions", headers=login.headers),
+                await house.client.post("/logout", headers=login.headers),
+                await house.client.get("/readyz"),
+            ]
+            assert {answer.status_code for answer in refused} == {503}
+            assert all("retry-after" in answer.headers for answer in refused[:-1])
+            assert (await house.client.get("/healthz")).status_code == 200
+            assert (await house.me(login)).status_code == 503  # its row can't be read
+        assert (await house.me(login)).status_code == 200
+        again = await house.refresh(login.refresh)
+        assert (await house.client.post("/logout", headers=again.headers)).status_code == 204
+        assert (await house.client.get("/readyz")).status_code == 200
+
+
+async def test_a_writer_does_not_wait_for_all_the_waits_before_it(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DL-06: another program holds SQLite's lock. The first writer waits for it for ten seconds and is refused; if the next
+    began to wait only then, the hundredth would be answered after a quarter of an hour."""
+    monkeypatch.setattr(sql, "BUSY_TIMEOUT_MS", 60_000)
+    async with open_house(tmp_path, database_url=sqlite_url) as house:
+        await house.register()
+        logins = [await house.login() for _ in range(4)]
+        monkeypatch.setattr(sql, "TURN_SECONDS", 0.2)
+        answers = []
+        with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+            other.execute("BEGIN IMMEDIATE")
+            async with anyio.create_task_group() as group:
+
+                async def refresh(login: Login) -> None:
+                    answers.append((await house.try_refresh(login.refresh)).status_code)
+                    if len(answers) == 3:  # while one waits for the lock, the others were told
+                        other.execute("ROLLBACK")
+
+                for login in logins:
+                    group.start_soon(refresh, login)
+        assert answers == [503, 503, 503, 200]
 
 
 async def test_what_a_worker_remembers_is_bounded(house: House) -> None:

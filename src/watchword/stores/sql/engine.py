@@ -28,6 +28,13 @@ from sqlalchemy.pool import StaticPool
 from watchword.core.errors import ConfigError, Unavailable
 
 BUSY_TIMEOUT_MS = 10_000
+TURN_SECONDS = 10.0
+"""How long a writer waits for the writers before it. While somebody else holds SQLite's lock each of them waits for it in
+full, so the tenth in the row would be told after a hundred seconds."""
+
+POOL_SECONDS = 3.0
+"""How long a request waits for a free connection before it is told to come again."""
+
 ISOLATION = "READ COMMITTED"
 """PostgreSQL's own default, which an administrator may change: who waits for a lock must see what was committed meanwhile."""
 
@@ -175,9 +182,16 @@ class _Turns:
     def __init__(self) -> None:
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
 
-    def take(self) -> asyncio.Lock:
-        """The lock of the running loop, to be held with `async with`."""
-        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    @contextlib.asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Be the running loop's one writer. Raises TimeoutError when those before take too long."""
+        lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with asyncio.timeout(TURN_SECONDS):
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 class _HasDatabase(Protocol):
@@ -258,7 +272,12 @@ def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
         if is_sqlite:
             return _create_sqlite(url)
         engine = create_async_engine(
-            url, pool_size=10, max_overflow=10, pool_timeout=10, hide_parameters=True, isolation_level=ISOLATION
+            url,
+            pool_size=10,
+            max_overflow=10,
+            pool_timeout=POOL_SECONDS,
+            hide_parameters=True,
+            isolation_level=ISOLATION,
         )
         options = engine.dialect.create_connect_args(engine.url)[1]
     except ModuleNotFoundError as error:
@@ -287,7 +306,7 @@ def _create_sqlite(url: URL) -> AsyncEngine:
         url,
         pool_size=5,
         max_overflow=5,
-        pool_timeout=10,
+        pool_timeout=POOL_SECONDS,
         hide_parameters=True,
         connect_args={
             "isolation_level": None,
