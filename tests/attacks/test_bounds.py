@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
+from sqlalchemy import event, func, insert, select, update
 from tests.house import ADA, PASSWORD, PATIENCE, House, Login, open_house
 from tests.server import commands, conftest
 from tests.wired import CLOSING, GOOD, connect, said, wired
@@ -25,6 +26,7 @@ from watchword.core import jose
 from watchword.flows import upkeep
 from watchword.server.app import create_app
 from watchword.stores.sql import engine as sql
+from watchword.stores.sql.tables import feed, sessions
 from watchword.web import device
 from watchword.web.client import MAX_USER_AGENT
 
@@ -207,6 +209,42 @@ async def test_a_writer_does_not_wait_for_all_the_waits_before_it(
                 for login in logins:
                     group.start_soon(refresh, login)
         assert answers == [503, 503, 503, 200]
+
+
+async def test_dead_rows_are_forgotten_a_few_at_a_time(either: House) -> None:
+    """DL-07: the attacker signs in and out for days. What is dead is pruned, in transactions of a thousand rows, so that
+    nobody waits behind one that deletes a million; the newest row of the feed stays, by which a rewind is known."""
+    await either.register()
+    await either.login()
+    kit = await either.kit()
+    assert either.auth._home is not None
+    db = either.auth._home.db
+    async with db.write() as connection:
+        row = dict((await connection.execute(select(sessions))).mappings().one())
+        await connection.execute(insert(sessions), [{**row, "id": f"dead{n}"} for n in range(3500)])
+        await connection.execute(
+            insert(feed), [{"session_id": f"dead{n}", "generation": 0, "expires_at": 1.0} for n in range(3500)]
+        )
+        await connection.execute(
+            update(sessions).where(sessions.c.id.like("dead%")).values(closed_at=row["created_at"])
+        )
+    deleted: list[int] = []
+
+    def note(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE"):
+            deleted.append(cursor.rowcount)
+
+    event.listen(db.engine.sync_engine, "after_cursor_execute", note)
+    either.clock.tick(timedelta(hours=2))
+    done = await upkeep.run(kit)
+    event.remove(db.engine.sync_engine, "after_cursor_execute", note)
+    assert (done.sessions, done.revocations) == (3500, 3500)  # with the first key's own row
+    assert max(deleted) <= 1000
+    async with db.read() as connection:
+        left = [
+            (await connection.execute(select(func.count()).select_from(table))).scalar() for table in (sessions, feed)
+        ]
+    assert left == [1, 1]
 
 
 async def test_what_a_worker_remembers_is_bounded(house: House) -> None:

@@ -30,6 +30,9 @@ STOP_SECONDS = 5.0
 
 POLL_SECONDS = 0.1
 
+BATCH = 1000
+"""Rows that are pruned in one transaction."""
+
 FeedRow = tuple[int, str | None, int, float]
 """Position, session, generation, expiry."""
 
@@ -102,9 +105,15 @@ class SqlRevocations:
         """See `ports.Revocations.prune`. The newest row stays, so that a rewound feed is recognised."""
         self._set.forget(now.timestamp())
         newest = select(feed.c.position).order_by(feed.c.position.desc()).limit(1).scalar_subquery()
-        statement = delete(feed).where(feed.c.expires_at <= now.timestamp(), feed.c.position < newest)
-        async with self._db.write() as connection:
-            return (await connection.execute(statement)).rowcount
+        dead = select(feed.c.position).where(feed.c.expires_at <= now.timestamp(), feed.c.position < newest)
+        statement = delete(feed).where(feed.c.position.in_(dead.limit(BATCH)))
+        pruned = 0
+        while True:  # in transactions of their own: others write in between
+            async with self._db.write() as connection:
+                removed = (await connection.execute(statement)).rowcount
+            pruned += removed
+            if removed < BATCH:
+                return pruned
 
     def monotonic(self) -> float:
         """The clock by which the feed's silence is measured."""
