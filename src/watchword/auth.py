@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from fastapi import APIRouter, FastAPI
 
+from watchword import refusals
 from watchword.core.clock import Clock, Entropy, SystemClock, system_entropy
 from watchword.core.errors import AuthError, ConfigError
 from watchword.core.events import Event
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine  # noqa: TID251 - the name of the host's type, nothing more
 
     from watchword.home import Home, Migrated
+    from watchword.refusals import Refusal
     from watchword.settings import Settings
 
 E = TypeVar("E", bound=Event)
@@ -240,6 +242,11 @@ class Auth(Generic[U]):
         key_file = self._home.key_file
         return [*where, f"key       {key_file} (keep it: without it nobody stays signed in)"] if key_file else where
 
+    def weaknesses(self) -> "Iterator[Refusal]":
+        """Why it does not start inside its application, beside what its settings were refused for."""
+        debug = self._app is not None and self._app.debug
+        return refusals.of_application(debug=debug, loopback=self.policy.loopback)
+
     def whereabouts(self) -> "Settings":
         """The settings, with the database of the application's engine in them where it gave one."""
         return cast("Settings", _later("home").located(self.settings, self._engine))
@@ -260,6 +267,8 @@ class Auth(Generic[U]):
             await asyncio.sleep(WAIT_SECONDS)
         try:
             if self._kit is None:
+                for refusal in self.weaknesses():
+                    raise ConfigError(str(refusal))
                 if self._app is not None:
                     _later("web.routes").refuse(self._app.routes, self._routes())
                 home = self._house()

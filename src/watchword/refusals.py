@@ -22,6 +22,9 @@ ISSUER = re.compile(
 )
 """An issuer stands in every token and is compared letter by letter: no query, no white space, nobody's name."""
 
+AUDIENCE = re.compile(r"[\x21-\x7e]{1,512}")
+"""It is compared letter by letter too; nobody sees a space at its end."""
+
 WIDEST = {4: 8, 6: 16}
 """The shortest prefix of a network of proxies; a wider one is a wildcard by another name."""
 
@@ -92,6 +95,26 @@ def homeless(settings: "Settings") -> Iterator[Refusal]:
         )
 
 
+def of_application(*, debug: bool, loopback: bool) -> Iterator[Refusal]:
+    """Why a start inside an application is refused, whatever the settings are."""
+    if debug and not loopback:
+        yield Refusal(
+            "application-debug",
+            "FastAPI(debug=True)",
+            "FastAPI(debug=True) answers every fault with a stack trace and the source around it.",
+            "Take debug=True out; on a loopback issuer it may stay.",
+        )
+
+
+def _audience(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}AUDIENCE"
+    if settings.audience is not None and AUDIENCE.fullmatch(settings.audience) is None:
+        weakness = f"{name} is empty, or holds white space, so no service would be meant by it."
+        yield Refusal(
+            "audience-invalid", name, weakness, "Write your API's name, https://api.example.com, or unset it."
+        )
+
+
 def _lifetimes(settings: "Settings") -> Iterator[Refusal]:
     if settings.refresh_idle > settings.refresh_absolute:
         name = f"{PREFIX}REFRESH_IDLE"
@@ -135,7 +158,7 @@ def _origins(settings: "Settings") -> Iterator[Refusal]:
 
 
 CHECKS: tuple[Callable[["Settings"], Iterator[Refusal]], ...] = (
-    _issuer, _master_keys, _lifetimes, _proxies, _origins,
+    _issuer, _audience, _master_keys, _lifetimes, _proxies, _origins,
 )  # fmt: skip
 
 

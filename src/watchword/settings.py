@@ -172,7 +172,7 @@ class Settings(BaseSettings):
         """The rules for the lower floors."""
         return Policy(
             issuer=self.issuer,
-            audience=self.audience or self.issuer,
+            audience=self.issuer if self.audience is None else self.audience,
             loopback=self.loopback,
             signing_alg=self.signing_alg,
             access_ttl=timedelta(seconds=self.access_ttl),

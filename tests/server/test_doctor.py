@@ -198,6 +198,12 @@ def in_git(place: Place) -> None:
     subprocess.run(["git", "init", "-q", str(place.folder)], check=True)
 
 
+def debugging(place: Place) -> None:
+    source = "import fastapi, watchword\nauth = watchword.Auth()\nauth.install(fastapi.FastAPI(debug=True))\n"
+    (place.folder / "debugged.py").write_text(source)
+    place.set(app="debugged:auth")
+
+
 def open_key_file(place: Place) -> None:
     (place.localhost() / "master.key").chmod(0o644)
 
@@ -226,6 +232,7 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     "an issuer that is none": (settings(issuer="auth.example.com"), "issuer-invalid"),
     "an issuer with an open bracket": (settings(issuer="https://[::1"), "issuer-invalid"),
     "an http issuer": (settings(issuer="http://auth.example.com"), "issuer-http"),
+    "a blank audience": (settings(audience=" "), "audience-invalid"),
     "a short master key": (settings(master_keys="short"), "master-key-weak"),
     "no master key": (lambda place: place.unset("master_keys"), "master-key-missing"),
     "no database named": (lambda place: place.unset("database_url"), "database-missing"),
@@ -234,6 +241,7 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     "a proxy by name": (settings(trusted_proxies="proxy.internal"), "trusted-proxies-invalid"),
     "every origin allowed": (settings(allowed_origins="*"), "allowed-origins-wildcard"),
     "an origin with a path": (settings(allowed_origins="https://app.example.com/x"), "allowed-origins-invalid"),
+    "an application that shows its source": (debugging, "application-debug"),
     # what starts, and is weak
     "plain http by consent": (settings(issuer="http://auth.internal", unsafe_http_issuer="1"), "issuer-unsafe-http"),
     "localhost behind a proxy": (localhost(trusted_proxies="10.0.0.7"), "issuer-loopback-in-public"),

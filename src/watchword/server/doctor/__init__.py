@@ -47,7 +47,8 @@ async def examine(
     The deployment is that of `auth`, where an application has its own, or the one that the environment names. Nothing is
     changed but the doctor's own accounts, which are gone at the end. `only` names the attacks that are tried.
     """
-    settings, refusals = house.examine() if auth is None else (auth.whereabouts(), ())  # a weak Auth was refused before
+    # the settings of a weak Auth were refused before
+    settings, refusals = house.examine() if auth is None else (auth.whereabouts(), tuple(auth.weaknesses()))
     found = [findings.of_refusal(refusal) for refusal in refusals]
     found += configuration.examine(settings, url)
     deployed, ready = await deployment.examine(settings, clock or SystemClock())

@@ -49,6 +49,12 @@ REFUSED = (
     _weak("setting-invalid", "A setting's value can't be read or is out of its bounds.", "Put it within its bounds."),
     _weak("issuer-invalid", "The issuer is not a web address.", "Write https://auth.example.com.", "ISSUER"),
     _weak("issuer-http", "The issuer is http, so tokens cross the network in the clear.", "Use https.", "ISSUER"),
+    _weak(
+        "audience-invalid",
+        "The audience is empty, or holds white space.",
+        "Write your API's name, https://api.example.com, or unset it.",
+        "AUDIENCE",
+    ),
     _weak("master-key-weak", "A master key is short, publicly known or guessable.", MASTER_KEY_CURE, "MASTER_KEYS"),
     _weak("master-key-missing", "Off localhost no master key is given.", MASTER_KEY_CURE, "MASTER_KEYS"),
     _weak(
@@ -86,6 +92,11 @@ REFUSED = (
         "An allowed origin is not an origin.",
         "Write https://app.example.com.",
         "ALLOWED_ORIGINS",
+    ),
+    _weak(
+        "application-debug",
+        "The application shows a stack trace, with the source around it, for every fault.",
+        "Take debug=True out of FastAPI(…); on a loopback issuer it may stay.",
     ),
 )
 """Reasons why a start is refused; `watchword.refusals` finds them."""
@@ -247,12 +258,13 @@ DEPLOYMENT = (
         "DATABASE_URL",
     ),
     _note("database-not-made", "There is no database yet: the first `watchword serve` makes it.", "watchword serve"),
-    _weak("database-empty", "The database holds no tables.", "watchword migrate"),
-    _weak("schema-old", "The database is older than this code.", "watchword migrate"),
+    _weak("database-empty", "The database holds no tables.", "watchword migrate", "DATABASE_URL"),
+    _weak("schema-old", "The database is older than this code.", "watchword migrate", "DATABASE_URL"),
     _weak(
         "schema-new",
         "The database is newer than this code.",
         "Install the version of watchword that migrated it, or a newer one.",
+        "DATABASE_URL",
     ),
     _weak(
         "master-key-foreign",

@@ -37,7 +37,7 @@ async def check(db: Database, *, may_migrate: bool) -> None:
         return
     if found is not None and found > SCHEMA_VERSION:
         raise ConfigError(
-            f"The database is at schema {found}, which is newer than this code ({SCHEMA_VERSION}). "
+            f"The database of WATCHWORD_DATABASE_URL is at schema {found}, which is newer than this code ({SCHEMA_VERSION}). "
             "Install the version of watchword that migrated it, or a newer one."
         )
     if not may_migrate:
