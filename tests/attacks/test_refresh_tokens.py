@@ -128,6 +128,19 @@ async def test_scopes_only_narrow(either: House) -> None:
     assert narrowed.json()["scope"] == "items:read"
 
 
+async def test_a_token_is_its_own_client_s(either: House) -> None:
+    """RF-09: another client that has got hold of the token names itself, as it must. It gets nothing, and the token stays what
+    it was. There is one client here, a public one without a secret (so the design), hence none that has to authenticate."""
+    await either.register()
+    login = await either.login()
+    for other in ("evil", "first-party ", "First-Party", "first-party,evil", "\x00"):
+        assert_dead(await either.try_refresh(login.refresh, client_id=other))
+        assert_dead(await either.try_refresh(login.refresh, client_id=other, client_secret="secret"))
+    assert (await either.me(login)).status_code == 200
+    second = await either.refresh(login.refresh, client_id="first-party")
+    assert (await either.try_refresh(second.refresh, client_id="")).status_code == 200
+
+
 async def test_what_the_database_holds_opens_nothing(either: House) -> None:
     """RF-11: the attacker has read the database. What stands there is presented as a token, alone and in the form of one."""
     await either.register()

@@ -42,8 +42,17 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
     raise InvalidGrant("the user's scopes keep changing")
 
 
-async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None, client: Client = NOWHERE) -> Tokens:
+async def refresh(
+    kit: Kit,
+    refresh_token: str,
+    asked: frozenset[str] | None,
+    client: Client = NOWHERE,
+    *,
+    client_id: str | None = None,
+) -> Tokens:
     """Turn a refresh token: its successor and a new access token, which may carry less than the session (`asked`).
+
+    `client_id` is who the client says that it is; the token is nobody's but its own client's, and is not touched for another.
 
     Any number of callers with one token get the same successor within the grace. Raises InvalidGrant, InvalidScope (and
     then nothing was turned), TooManyAttempts, and RefreshReused after the session was closed. RFC 6749 6, RFC 9700 4.14.2.
@@ -51,6 +60,8 @@ async def refresh(kit: Kit, refresh_token: str, asked: frozenset[str] | None, cl
     now = kit.clock.now()
     await kit.keyring.follow(heard=kit.revocations.fresh())
     ring = kit.keyring.ring
+    if client_id and client_id != kit.policy.client_id:
+        raise InvalidGrant("the token was issued to another client")
     presented = throttle.read_refresh(kit, refresh_token, client)
     ahead, claims = await _look_ahead(kit, presented, asked, now)
     policy = kit.policy

@@ -29,6 +29,9 @@ class RefreshForm(Body):
     grant_type: Annotated[Text, Field(description="`refresh_token`")]
     refresh_token: Text
     scope: Annotated[Text, Field(description="space-separated; may only narrow what was granted")] = ""
+    client_id: Annotated[Text | None, Field(description="may be left out; one that is named has to be the token's")] = (
+        None
+    )
 
 
 class LogoutForm(Body):

@@ -45,7 +45,8 @@ def token_routes(open_house: Open) -> APIRouter:
         asked = scopes.parse(form.scope) or None
         kit = await open_house()
         origin = client.describe(request, kit.policy)
-        return _answer(response, await session.refresh(kit, form.refresh_token, asked, origin))
+        turned = await session.refresh(kit, form.refresh_token, asked, origin, client_id=form.client_id)
+        return _answer(response, turned)
 
     return router
 
