@@ -1,15 +1,20 @@
 """Tokens of a session that has ended, in every spelling and at every door, and logouts that somebody else wishes for.
 
 Each docstring begins with the row of the security requirements that it shows. Several workers (RV-01, RV-04, RV-06) are in
-`tests/races`.
+`tests/races` too.
 """
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, Login
+from fastapi import Depends
+from tests.attacks.test_refresh_tokens import failing
+from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, Login, open_house
 
-from watchword.flows import accounts
+from watchword.flows import accounts, authenticate, upkeep
+from watchword.testing import FrozenClock
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -123,6 +128,92 @@ async def test_a_foreign_page_signs_nobody_out(house: House, how: str) -> None:
     assert answer.status_code in (400, 401, 405, 415)
     assert (await house.me(login)).status_code == 200
     await house.refresh(login.refresh)
+
+
+async def test_a_logout_with_what_is_no_token_ends_nothing_and_tells_nothing(either: House) -> None:
+    """RV-02: the attacker logs out with guesses, to end sessions or to learn which texts are tokens. Ours is not the endpoint
+    of RFC 7009, where an unknown token is answered with 200: it is for whoever is signed in, by the design, so garbage
+    is refused, with one answer for all of it. A hint at the token's kind changes nothing."""
+    await either.register()
+    login, other = await either.login(), await either.login()
+    forged = f"wwr_{login.session_id}.0.{'A' * 43}.{'A' * 43}"
+    answers = [
+        await either.client.post("/logout", data={"refresh_token": text, "token_type_hint": hint})
+        for text in ("x", "wwr_", forged, login.access, login.session_id, "")
+        for hint in ("access_token", "refresh_token", "x")
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.text for answer in answers}) <= 2  # none came, or it was not good
+    assert (await either.me(login)).status_code == 200
+    for hint, presented in (("access_token", login), ("refresh_token", other)):
+        data = {"refresh_token": presented.refresh, "token_type_hint": hint, "token": "x"}
+        assert (await either.client.post("/logout", data=data)).status_code == 204
+        assert await opens_nothing(either, presented)
+
+
+async def test_nobody_ends_or_learns_of_another_s_tokens(either: House) -> None:
+    """RV-03: the attacker has an account, and has seen Ada's session in a log. With his own token he tries to end hers, and to
+    learn whether it lives: an id that is alive, one that has ended and one that never was are one answer."""
+    await either.register(ADA)
+    await either.register(BOB)
+    ada, ended, bob = await either.login(ADA), await either.login(ADA), await either.login(BOB)
+    assert (await either.client.post("/logout", headers=ended.headers)).status_code == 204
+    ids = (ada.session_id, ended.session_id, "a" * 26)
+    answers = [await either.client.delete(f"/sessions/{one}", headers=bob.headers) for one in ids]
+    assert {(answer.status_code, answer.text) for answer in answers} == {(404, answers[0].text)}
+    mixed = bob.refresh.replace(bob.session_id, ada.session_id)
+    assert (await either.try_refresh(mixed)).json()["error"] == "invalid_grant"
+    assert (await either.client.post("/logout", data={"refresh_token": mixed})).status_code == 401
+    assert (await either.client.post("/logout", headers=bob.headers, data={"refresh_token": mixed})).status_code == 204
+    assert (await either.me(ada)).status_code == 200
+    await either.refresh(ada.refresh)
+
+
+async def test_a_revocation_outlives_the_token(tmp_path: Path, database_url: str) -> None:
+    """RV-06: upkeep forgets the revocation a moment too early, or the thief waits for a worker that is started anew and knows
+    nothing. Up to the last second of the token, and for a minute longer (clocks differ), every worker knows of it."""
+    master: dict[str, Any] = {"master_keys": "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS", "database_url": database_url}
+    async with open_house(tmp_path, **master) as house:
+        await house.register()
+        login = await house.login()
+        assert (await house.client.post("/logout", headers=login.headers)).status_code == 204
+        house.clock.tick(house.auth.policy.access_ttl - timedelta(seconds=1))
+        await upkeep.run(await house.kit())
+        assert (await house.me(login)).status_code == 401
+        async with open_house(tmp_path, clock=house.clock, **master) as fresh:
+            kit = await fresh.kit()
+            await authenticate.genuine(kit, login.access)  # not expired yet: it is the revocation that refuses it
+            assert (await fresh.me(login)).status_code == 401
+            late = FrozenClock(house.clock.now() - timedelta(seconds=59))
+            house.clock.tick(59)
+            await upkeep.run(await house.kit())
+            async with open_house(tmp_path, clock=late, **master) as behind:
+                await authenticate.genuine(await behind.kit(), login.access)
+                assert (await behind.me(login)).status_code == 401
+
+
+async def test_a_worker_that_has_lost_its_memory_asks_and_one_that_can_not_ask_refuses(either: House) -> None:
+    """RV-06: the list of what was revoked is lost, by a fault or by the attacker's doing, and the feed is silent. The
+    database is asked; where that is away too the answer is 503, to good tokens as to bad ones."""
+    await either.register()
+    ended, good = await either.login(), await either.login()
+    assert (await either.client.post("/logout", headers=ended.headers)).status_code == 204
+    kit = await either.kit()
+    await kit.revocations.stop()
+    kit.revocations._set.replace([])  # type: ignore[attr-defined]
+    assert not kit.revocations.covers(ended.session_id, 0)
+
+    @either.app.get("/items", dependencies=[Depends(either.auth.principal)])
+    async def items() -> str:
+        return "items"
+
+    async def ask(login: Login) -> int:
+        return (await either.client.get("/items", headers=login.headers)).status_code
+
+    assert (await ask(ended), await ask(good)) == (401, 200)
+    with failing(either, "watchword_feed"):
+        assert (await ask(ended), await ask(good)) == (503, 503)
+    assert (await ask(ended), await ask(good)) == (401, 200)
 
 
 async def test_who_knows_a_session_s_id_has_nothing(either: House) -> None:
