@@ -253,9 +253,7 @@ READ_IN_TWO_WAYS: dict[str, bytes] = {
     "a host twice": get(HOST, HOST),
     "two hosts in two cases": get(HOST, b"HOST: evil.example"),
     "two tokens": get(HOST, b"Authorization: Bearer x", b"Authorization: Bearer y", path=b"/me"),
-    "two tokens where none is needed": post(
-        b"Authorization: Bearer x", b"Authorization: Basic eDp5", b"Content-Length: 21", body=b"username=a&password=b"
-    ),
+    "two tokens where none is needed": get(HOST, b"Authorization: Bearer x", b"Authorization: Basic eDp5"),
     "lines without CR": HIDDEN.replace(b"\r", b""),
     "a CR within a value": get(HOST, b"X-A: b\rX-B: c"),
     "NUL within a value": get(HOST, b"X-A: b\0c"),
