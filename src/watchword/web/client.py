@@ -12,7 +12,7 @@ MAX_USER_AGENT = 512
 TEST_HOSTS = frozenset({"testserver", "test"})
 """What the ecosystem's test clients call themselves; neither name can be reached from outside."""
 
-HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?")
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::[0-9]{1,5})?")
 
 
 def describe(connection: HTTPConnection, policy: Policy) -> Client:
