@@ -8,25 +8,24 @@ from watchword.core.models import Account, Principal
 from watchword.flows import password
 from watchword.flows.register import register
 from watchword.web import client
+from watchword.web.answers import problems
 from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Guard, Open, user_of
-from watchword.web.schemas import Accepted, ChangePasswordBody, Me, Problem, RegisterBody
+from watchword.web.schemas import Accepted, ChangePasswordBody, Me, RegisterBody
 
 
 def account_routes(open_house: Open, guard: Guard) -> APIRouter:
     """`/register`, `/me`, `/change-password`."""
-    router = APIRouter(
-        route_class=ProblemRoute, tags=["auth"], responses={422: {"model": Problem}, 503: {"model": Problem}}
-    )
+    router = APIRouter(route_class=ProblemRoute, tags=["auth"])
 
-    @router.post("/register", status_code=202, responses={status: {"model": Problem} for status in (403, 409, 429)})
+    @router.post("/register", status_code=202, responses=problems(403, 409, 422, 429))
     async def sign_up(request: Request, body: RegisterBody) -> Accepted:
         """Make an account. The answer is the same whether or not the address was free."""
         kit = await open_house()
         await register(kit, body.email, body.password, body.username, client.describe(request, kit.policy))
         return Accepted()
 
-    @router.get("/me", responses={401: {"model": Problem}})
+    @router.get("/me", responses=problems(401))
     async def me(who: Annotated[Principal, Depends(guard)], user: Annotated[Account, Depends(user_of(guard))]) -> Me:
         """Whoever is signed in."""
         return Me(
@@ -38,9 +37,7 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
             created_at=user.created_at,
         )
 
-    @router.post(
-        "/change-password", status_code=204, responses={status: {"model": Problem} for status in (401, 403, 429)}
-    )
+    @router.post("/change-password", status_code=204, responses=problems(401, 403, 422, 429))
     async def change_password(
         request: Request, body: ChangePasswordBody, who: Annotated[Principal, Depends(guard)]
     ) -> None:

@@ -3,20 +3,21 @@
 from fastapi import APIRouter, Response
 
 from watchword.core.errors import AuthError
+from watchword.web.answers import problems
 from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Open
 
 
 def health_routes(open_house: Open) -> APIRouter:
     """`/healthz`: the process answers. `/readyz`: it can do its work."""
-    router = APIRouter(route_class=ProblemRoute, tags=["health"])
+    router = APIRouter(route_class=ProblemRoute, tags=["health"], responses=problems())
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
         """The process is alive."""
         return {"status": "ok"}
 
-    @router.get("/readyz", responses={503: {"description": "not ready"}})
+    @router.get("/readyz", responses={503: {"model": dict[str, str], "description": "Not ready"}})
     async def readyz(response: Response) -> dict[str, str]:
         """The database answers and the keys are there; `feed` tells how revocations reach this worker."""
         try:

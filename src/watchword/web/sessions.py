@@ -1,6 +1,6 @@
 """Logging in, staying in, logging out, and the list of sessions."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -10,13 +10,12 @@ from watchword.core.errors import UnsupportedGrantType
 from watchword.core.models import Principal, Tokens
 from watchword.flows import authenticate, password, session
 from watchword.web import client, device
+from watchword.web.answers import oauth_errors, problems
 from watchword.web.errors import NO_STORE, OAuthRoute, ProblemRoute
 from watchword.web.guard import Guard, Open, presented
 from watchword.web.schemas import (
     LoginForm,
     LogoutForm,
-    OAuthError,
-    Problem,
     RefreshForm,
     SessionAnswer,
     TokenAnswer,
@@ -26,7 +25,7 @@ from watchword.web.schemas import (
 def token_routes(open_house: Open) -> APIRouter:
     """`/login` and `/refresh`, in the dialect of RFC 6749."""
     router = APIRouter(route_class=OAuthRoute, tags=["auth"])
-    refusals: dict[int | str, dict[str, Any]] = {status: {"model": OAuthError} for status in (400, 429, 503)}
+    refusals = oauth_errors(429)
 
     @router.post("/login", response_model=TokenAnswer, responses=refusals)
     async def login(request: Request, response: Response, form: Annotated[LoginForm, Form()]) -> TokenAnswer:
@@ -53,12 +52,10 @@ def token_routes(open_house: Open) -> APIRouter:
 
 def session_routes(open_house: Open, guard: Guard) -> APIRouter:
     """`/logout` and `/sessions`."""
-    router = APIRouter(
-        route_class=ProblemRoute, tags=["auth"], responses={401: {"model": Problem}, 503: {"model": Problem}}
-    )
+    router = APIRouter(route_class=ProblemRoute, tags=["auth"], responses=problems(401))
     Who = Annotated[Principal, Depends(guard)]  # noqa: N806 - a type
 
-    @router.post("/logout", status_code=204, responses={429: {"model": Problem}})
+    @router.post("/logout", status_code=204, responses=problems(422, 429))
     async def logout(request: Request, form: Annotated[LogoutForm, Form()]) -> None:
         """End this session and every token made from it. With an expired access token, send the refresh token too."""
         kit = await open_house()
@@ -85,7 +82,7 @@ def session_routes(open_house: Open, guard: Guard) -> APIRouter:
             for one, name in zip(live, devices, strict=True)
         ]
 
-    @router.delete("/sessions/{session_id}", status_code=204, responses={404: {"model": Problem}})
+    @router.delete("/sessions/{session_id}", status_code=204, responses=problems(404))
     async def end_session(session_id: str, who: Who) -> None:
         """Sign out one device."""
         await session.close_listed(await open_house(), session_id, who.user_id)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from watchword.core.errors import NotAtRoot
 from watchword.core.policy import JWKS_MAX_AGE
+from watchword.web.answers import problems
 from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Open
 
@@ -15,7 +16,7 @@ METADATA = "/.well-known/oauth-authorization-server"
 
 def well_known_routes(open_house: Open, prefix: str) -> APIRouter:
     """RFC 7517 5 and RFC 8414."""
-    router = APIRouter(route_class=ProblemRoute, tags=["well-known"])
+    router = APIRouter(route_class=ProblemRoute, tags=["well-known"], responses=problems())
     cached = f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"
 
     @router.get(JWKS)
@@ -26,7 +27,7 @@ def well_known_routes(open_house: Open, prefix: str) -> APIRouter:
         response.headers["Cache-Control"] = cached
         return kit.keyring.ring.jwks(kit.clock.now())
 
-    @router.get(METADATA)
+    @router.get(METADATA, responses=problems(404))
     async def metadata(request: Request, response: Response) -> dict[str, Any]:
         """Only what works. RFC 8414 2."""
         root = request.scope.get("root_path", "")
