@@ -1,8 +1,8 @@
 """Fuzzing: whatever bytes a parser is given, it takes what is genuine, refuses the rest in its own words, and ends.
 
-atheris (libFuzzer) drives and follows the code, so it finds its way behind one check after the other; where no atheris can be
-installed, good inputs are changed by chance, and the report says so. A unit is a quarter of a million executions in a process of
-its own with a seed of its own; what led somewhere new is kept in `.proofs/fuzz/<parser>`, for the units after it.
+atheris (libFuzzer) drives and follows the code, so it finds its way behind one check after the other; where no atheris can
+be installed, good inputs are changed by chance, and the report says so. A unit is a quarter of a million executions in a
+process of its own, with a seed of its own; what led somewhere new is kept in `.proofs/fuzz/<parser>`, for the units after it.
 
 What a parser may raise is written beside it in `tests/proofs/fuzz`: InvalidToken for tokens and keys, InvalidGrant for refresh
 tokens, InvalidRequest for headers and scopes; a form or a body is answered with 400, 401, 413 or 422, and nothing else.
@@ -70,8 +70,3 @@ def _run(name: str, runs: int, seed: int, folder: Path) -> dict[str, Any]:
         raise AssertionError(f"{name}, seed {seed}: ended with {done.returncode}\n{words}")
     figures: dict[str, Any] = json.loads(said[-1])
     return {**figures, "kept": len(list(corpus.iterdir()))}
-
-
-if __name__ == "__main__":
-    for unit in [one for one in units(long=True) if not sys.argv[1:] or one.partition(": ")[0] in sys.argv[1:]]:
-        print(unit, run(unit), flush=True)

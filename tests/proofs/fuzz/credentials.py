@@ -85,7 +85,13 @@ def _signed_claims(data: bytes) -> None:
 
 def _signed_good() -> list[bytes]:
     header, claims = _parts(ALGORITHMS[0])
-    more: list[dict[str, Any]] = [{}, {"aud": [forge.POLICY.audience]}, {"nbf": 1}, {"amr": ["pwd", "otp"]}, {"x": [{}]}]
+    more: list[dict[str, Any]] = [
+        {},
+        {"aud": [forge.POLICY.audience]},
+        {"nbf": 1},
+        {"amr": ["pwd", "otp"]},
+        {"x": [{}]},
+    ]
     return [strict_json.dumps(header) + b"\n" + strict_json.dumps(claims | one) for one in more]
 
 
@@ -192,7 +198,8 @@ def _tutorial_good() -> list[bytes]:
     made = [token.encode() for token in tutorial_tokens()]
     parts = [token.split(b".") for token in made]
     return made + [
-        b"!" + jose.b64decode(header.decode()) + b"\n" + jose.b64decode(payload.decode()) for header, payload, _ in parts
+        b"!" + jose.b64decode(header.decode()) + b"\n" + jose.b64decode(payload.decode())
+        for header, payload, _ in parts
     ]
 
 

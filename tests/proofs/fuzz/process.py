@@ -35,7 +35,9 @@ def by_atheris(atheris: Any, name: str, runs: int, seed: int, corpus: Path) -> N
         _try(parser, data)
 
     words = [f"-seed={seed}", f"-max_len={parser.longest}", f"-timeout={TIMEOUT}", "-rss_limit_mb=2048", "-verbosity=0"]
-    atheris.Setup([name, *words, "-runs=-1", "-print_final_stats=0", f"-artifact_prefix={corpus.parent}/", str(corpus)], one)
+    atheris.Setup(
+        [name, *words, "-runs=-1", "-print_final_stats=0", f"-artifact_prefix={corpus.parent}/", str(corpus)], one
+    )
     atheris.Fuzz()
 
 
@@ -78,7 +80,24 @@ def _repeat(chance: random.Random, data: bytearray, _: bytes) -> None:
 
 
 CHANGES: list[Callable[[random.Random, bytearray, bytes], None]] = [_set_byte, _insert, _cut, _splice, _repeat]
-INTERESTING = (b"\x00", b"\xff", b"\n", b'"', b"{", b"[[", b"null", b"-1", b"1e999", b"NaN", b"9" * 20, b".", b"=", b"%", b"\\ud800", b"\xc3\xa9")
+INTERESTING = (
+    b"\x00",
+    b"\xff",
+    b"\n",
+    b'"',
+    b"{",
+    b"[[",
+    b"null",
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b"9" * 20,
+    b".",
+    b"=",
+    b"%",
+    b"\\ud800",
+    b"\xc3\xa9",
+)
 
 
 def _parser(name: str) -> Any:
@@ -91,13 +110,14 @@ def _try(parser: Any, data: bytes) -> None:
     try:
         parser(data)
     except BaseException as error:
-        print(f"{type(error).__name__}: {error} with {data!r}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{type(error).__name__}: {error} with {data!r}\n")
         raise
 
 
 def _tell(engine: str, runs: int, seconds: float) -> None:
     """Say what was done, and go: there is no way out of libFuzzer but the end."""
-    print(json.dumps({"engine": engine, "runs": runs, "seconds": round(seconds, 1)}), flush=True)
+    sys.stdout.write(json.dumps({"engine": engine, "runs": runs, "seconds": round(seconds, 1)}) + "\n")
+    sys.stdout.flush()
     os._exit(0)
 
 

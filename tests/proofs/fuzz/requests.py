@@ -67,7 +67,9 @@ def _send(path: str, data: bytes) -> None:
     choice, cut, body = data[:1] or b"\0", data[1:2] or b"\0", data[2:]
     if cut[0] & 0x80:
         body *= 64
-    status, answer = _loop().run_until_complete(_answer(path, TYPES[choice[0] % len(TYPES)], _pieces(body, cut[0] & 0x7F)))
+    status, answer = _loop().run_until_complete(
+        _answer(path, TYPES[choice[0] % len(TYPES)], _pieces(body, cut[0] & 0x7F))
+    )
     assert status in ANSWERS, f"{path} answered {status}"
     if b"watchword.readthedocs.io" not in answer:
         raise AssertionError(f"{path} did not answer in words of ours: {answer!r}")
@@ -116,10 +118,20 @@ def _body(data: bytes) -> None:
 
 def _forms() -> list[bytes]:
     """Good forms in one piece, and some that are odd."""
-    login = {"grant_type": "password", "username": "ada@example.com", "password": "seven lanterns", "scope": "read write"}
+    login = {
+        "grant_type": "password",
+        "username": "ada@example.com",
+        "password": "seven lanterns",
+        "scope": "read write",
+    }
     refresh = {"grant_type": "refresh_token", "refresh_token": "wwr_" + "a" * 26 + ".0.r.m", "scope": ""}
     good = [(0, urlencode(login)), (1, urlencode(refresh)), (2, urlencode({"refresh_token": "wwr_x"})), (2, "")]
-    odd = [(0, "username=a&username=b&password=c"), (0, "username=%ff&password=%00"), (1, "grant_type=&;=&&=&a"), (0, "=")]
+    odd = [
+        (0, "username=a&username=b&password=c"),
+        (0, "username=%ff&password=%00"),
+        (1, "grant_type=&;=&&=&a"),
+        (0, "="),
+    ]
     return [bytes([path, 0, cut]) + text.encode() for path, text in good + odd for cut in (0, 7)]
 
 
@@ -172,7 +184,7 @@ def _client(data: bytes) -> None:
 
 def _host(data: bytes) -> None:
     """A host that counts as this machine is one to whoever resolves it, too."""
-    host = door._host(_connection(data, b"host"))
+    host = door._host(_connection(data, b"host").scope)
     if not client.is_local(host):
         raise Refusing
     name = (urlsplit(f"//{host}").hostname or "").partition("%")[0].rstrip(".")
@@ -214,16 +226,30 @@ PARSERS = {
     "Authorization": Parser(
         _authorization,
         (Refusing, InvalidRequest),
-        lambda: [b"\0Bearer a.b.c", b"\0bearer  x ", b"\0Basic QTpC", b"\0Bearer a\n\0Bearer b", b"!bearer, a.b.c\n", b"!graphql-ws"],
+        lambda: [
+            b"\0Bearer a.b.c",
+            b"\0bearer  x ",
+            b"\0Basic QTpC",
+            b"\0Bearer a\n\0Bearer b",
+            b"!bearer, a.b.c\n",
+            b"!graphql-ws",
+        ],
         1024,
     ),
     "X-Forwarded-For and User-Agent": Parser(
         _client,
         (),
-        lambda: [b"\0198.51.100.1, 10.0.0.1", b"\0::ffff:10.0.0.1\n\0[::1]:80, unknown", b"\0fe80::1%eth0", *(b"\1" + one for one in AGENTS)],
+        lambda: [
+            b"\0198.51.100.1, 10.0.0.1",
+            b"\0::ffff:10.0.0.1\n\0[::1]:80, unknown",
+            b"\0fe80::1%eth0",
+            *(b"\1" + one for one in AGENTS),
+        ],
         1024,
     ),
     "Host": Parser(_host, (Refusing,), lambda: [b"\0" + one for one in HOSTS], 256),
-    "scope": Parser(_scope_parameter, (InvalidRequest,), lambda: [b"read write", b"a " * 65, b"\xc3\xa9", b" a  b "], 4096),
+    "scope": Parser(
+        _scope_parameter, (InvalidRequest,), lambda: [b"read write", b"a " * 65, b"\xc3\xa9", b" a  b "], 4096
+    ),
     "device of a User-Agent": Parser(_device, (), lambda: list(AGENTS), 512),
 }
