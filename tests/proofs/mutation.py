@@ -58,8 +58,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "flows/password": ("tests/flows/test_password.py", "tests/web/test_accounts.py", "tests/web/test_sessions.py"),
     "flows/register": ("tests/web/test_accounts.py", "tests/hosts/test_users.py"),
     "flows/session": (
-        "tests/flows/test_session.py", "tests/web/test_sessions.py", "tests/hosts/test_claims.py",
-        "tests/hosts/test_users.py", "tests/attacks/test_refresh_tokens.py", "tests/attacks/test_logout.py",
+        "tests/flows/test_session.py", "tests/flows/test_session_told.py", "tests/hosts/test_claims.py",
+        "tests/hosts/test_users.py", "tests/attacks/test_refresh_tokens.py",
     ),
 }  # fmt: skip
 """Which tests a module's mutants have to get past, where they are more than the module's own."""
