@@ -33,12 +33,12 @@ class PostgresServer:
     programs: Path
     port: int
 
-    def create_database(self, template: str | None = None) -> str:
+    def create_database(self, template: str | None = None, name: str | None = None) -> str:
         """The URL of a new database: an empty one, or a copy of `template`, given by name or URL.
 
         Nobody may be connected to the template meanwhile.
         """
-        name = f"t{uuid.uuid4().hex}"
+        name = name or f"t{uuid.uuid4().hex}"
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{_name(template or "template0")}"')
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{name}"
 
