@@ -11,16 +11,15 @@ tokens, InvalidRequest for headers and scopes; a form or a body is answered with
 import json
 import subprocess
 import sys
-import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tests.proofs.fuzz.parsers import PARSERS
-
-NAME = "fuzzing"
+from tests.proofs.proof import Bench, Figures, Proof, Row, Unit, number, total
 
 ROOT = Path(__file__).resolve().parents[2]
-WORK = ROOT / ".proofs" / "fuzz"
+CORPORA = ROOT / ".proofs" / "fuzz"
 
 CHUNK = 250_000
 CHUNKS = 20
@@ -29,37 +28,9 @@ CHUNKS = 20
 SHORT = 2_000
 
 
-def units(long: bool) -> list[str]:
-    """A parser, how often, and the seed. All parsers get their first chunk before any gets its second."""
-    runs, chunks = (CHUNK, CHUNKS) if long else (SHORT, 1)
-    return [f"{name}: {runs} with seed {seed}" for seed in range(1, chunks + 1) for name in PARSERS]
-
-
-def run(unit: str) -> dict[str, Any]:
-    """The figures of one unit. Raises AssertionError with the bytes that were the counter-example."""
-    name, _, rest = unit.partition(": ")
-    runs, _, seed = rest.partition(" with seed ")
-    if int(runs) < CHUNK:
-        with tempfile.TemporaryDirectory() as folder:
-            return _run(name, int(runs), int(seed), Path(folder))
-    return _run(name, int(runs), int(seed), WORK / name.lower().replace(" ", "-").replace("'", ""))
-
-
-def report(results: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
-    """One row per parser: how many executions, how fast, driven by what. Counter-examples there are none, or `run` raised."""
-    rows: list[tuple[str, ...]] = [("parser", "executions", "a second", "driven by", "inputs that led somewhere new")]
-    for name in PARSERS:
-        of_it = [figures for unit, figures in results.items() if unit.partition(": ")[0] == name]
-        if of_it:
-            runs, seconds = sum(one["runs"] for one in of_it), sum(one["seconds"] for one in of_it)
-            engines = ", ".join(sorted({one["engine"] for one in of_it}))
-            kept = max(one["kept"] for one in of_it)
-            rows.append((name, f"{runs:,}", f"{runs / (seconds or 1):,.0f}", engines, f"{kept:,}"))
-    return rows
-
-
-def _run(name: str, runs: int, seed: int, folder: Path) -> dict[str, Any]:
-    corpus = folder / "corpus"
+def run(name: str, runs: int, seed: int, corpora: Path | None, bench: Bench) -> Figures:
+    """Executions of one parser, in a process. Raises AssertionError with the bytes that were the counter-example."""
+    corpus = (corpora or bench.folder) / _slug(name) / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     work = json.dumps({"parser": name, "runs": runs, "seed": seed, "corpus": str(corpus)})
     command = [sys.executable, "-m", "tests.proofs.fuzz.process", work]
@@ -68,5 +39,34 @@ def _run(name: str, runs: int, seed: int, folder: Path) -> dict[str, Any]:
     if done.returncode or not said:
         words = done.stderr.decode(errors="replace")[-4000:]
         raise AssertionError(f"{name}, seed {seed}: ended with {done.returncode}\n{words}")
-    figures: dict[str, Any] = json.loads(said[-1])
-    return {**figures, "kept": len(list(corpus.iterdir()))}
+    figures: dict[str, int | float | str] = json.loads(said[-1])
+    return {"parser": name, **figures, "kept": len(list(corpus.iterdir()))}
+
+
+def _slug(name: str) -> str:
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in name.lower()).split())
+
+
+def units(short: bool) -> Sequence[Unit]:
+    """All parsers get their first chunk before any gets its second."""
+    if short:
+        return [Unit(_slug(name), partial(run, name, SHORT, 1, None)) for name in PARSERS]
+    return [
+        Unit(f"{_slug(name)}-{seed:02}", partial(run, name, CHUNK, seed, CORPORA))
+        for seed in range(1, CHUNKS + 1)
+        for name in PARSERS
+    ]
+
+
+def report(figures: Sequence[Figures]) -> Sequence[Row]:
+    """A row for each parser. Counter-examples there are none, or `run` raised."""
+    rows = []
+    for name, parser in PARSERS.items():
+        of_it = [one for one in figures if one["parser"] == name]
+        engines = ", ".join(sorted({str(one["engine"]) for one in of_it})) or "-"
+        figure = f"{number(total(of_it, 'runs'))} ({engines})"
+        rows.append(Row(f"executions: {name}", f"실행 횟수: {parser.ko}", figure))
+    return [*rows, Row("errors that are no refusal", "거부가 아닌 오류", "0")]
+
+
+PROOF = Proof("fuzzing", units, report)

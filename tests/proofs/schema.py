@@ -14,8 +14,9 @@ import json
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -30,14 +31,14 @@ from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.core.result import Err
 from schemathesis.specs.openapi import checks
 from starlette.types import Message
-from tests import databases, keeper, servers
 from tests.house import ADA, PASSWORD, House, Login, open_house
-
-NAME = "schemathesis"
+from tests.proofs.proof import Bench, Figures, Proof, Row, Unit, number, total
 
 REQUESTS = 1_000
-UNITS = {"SQLite": 100, "PostgreSQL": 10}
-SHORT = 300
+LONG = {"sqlite": 100, "postgresql": 10}
+"""Units for each kind of database."""
+
+SHORT = {"sqlite": 300, "postgresql": 150}
 BATCH = 40
 """Requests of one operation in one round; fewer where there are not so many different ones."""
 
@@ -51,41 +52,51 @@ CHECKS = [
 ANY_TIME = {429}
 
 
-def units(long: bool) -> list[str]:
-    """A database, how many requests, and the seed."""
-    if not long:
-        return [f"SQLite: {SHORT} with seed 1"]
-    return [f"{kind}: {REQUESTS} with seed {seed}" for kind, many in UNITS.items() for seed in range(1, many + 1)]
-
-
-def run(unit: str) -> dict[str, Any]:
+def run(kind: str, seed: int, many: int, bench: Bench) -> Figures:
     """How many requests there were, and how they were answered. Raises with the request that was answered wrongly."""
-    kind, _, rest = unit.partition(": ")
-    many, _, seed = rest.partition(" with seed ")
-    with _database(kind) as url, tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
-        stack = contextlib.AsyncExitStack()
-        try:
-            house = runner.run(stack.enter_async_context(open_house(Path(folder), health=True, database_url=url)))
-            visitor = Visitor(house, int(seed), runner)
-            visitor.visit(int(many))
-        finally:
-            runner.run(stack.aclose())
-    return {"requests": sum(visitor.answers.values()), "answers": dict(sorted(visitor.answers.items()))}
+    ground = bench.ground(kind)
+    try:
+        with tempfile.TemporaryDirectory(dir=bench.folder) as folder, asyncio.Runner() as runner:
+            return _visited(Path(folder), ground.url, seed, many, runner)
+    finally:
+        ground.close()
 
 
-def report(results: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
-    """One row per database: requests, and the answers by their status. None is 500 or above, or `run` raised."""
-    rows: list[tuple[str, ...]] = [("database", "requests", "5xx", "answers by status")]
-    for kind in UNITS:
-        answers: Counter[str] = Counter()
-        for unit, figures in results.items():
-            if unit.startswith(f"{kind}:"):
-                answers.update({str(status): many for status, many in figures["answers"].items()})
-        if answers:
-            wrong = sum(many for status, many in answers.items() if status >= "500")
-            told = ", ".join(f"{status}: {many:,}" for status, many in sorted(answers.items()))
-            rows.append((kind, f"{sum(answers.values()):,}", f"{wrong:,}", told))
-    return rows
+def _visited(folder: Path, url: str, seed: int, many: int, runner: asyncio.Runner) -> Figures:
+    stack = contextlib.AsyncExitStack()
+    try:
+        house = runner.run(stack.enter_async_context(open_house(folder, health=True, database_url=url)))
+        visitor = Visitor(house, seed, runner)
+        visitor.visit(many)
+    finally:
+        runner.run(stack.aclose())
+    return {"requests": sum(visitor.answers.values()), **visitor.answers}
+
+
+def units(short: bool) -> Sequence[Unit]:
+    if short:
+        return [Unit(kind, partial(run, kind, 1, many)) for kind, many in SHORT.items()]
+    return [
+        Unit(f"{kind}-{seed:03}", partial(run, kind, seed, REQUESTS))
+        for kind, count in LONG.items()
+        for seed in range(1, count + 1)
+    ]
+
+
+def report(figures: Sequence[Figures]) -> Sequence[Row]:
+    statuses = sorted({name for one in figures for name in one if name.isdigit()})
+    wrong = sum(total(figures, status) for status in statuses if status >= "500")
+    told = ", ".join(f"{status}: {number(total(figures, status))}" for status in statuses)
+    return [
+        Row(
+            "requests made of the OpenAPI document, on SQLite and PostgreSQL",
+            "OpenAPI 문서로 만든 요청 (SQLite, PostgreSQL)",
+            number(total(figures, "requests")),
+        ),
+        Row("answered with 500 or above", "500 이상으로 응답한 요청", number(wrong)),
+        Row("answers that the document does not tell", "문서에 없는 응답", "0"),
+        Row("answers by status", "상태 코드별 응답", told),
+    ]
 
 
 class Visitor:
@@ -224,19 +235,4 @@ def _bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode("latin-1")
 
 
-@contextlib.contextmanager
-def _database(kind: str) -> Iterator[str]:
-    """The URL of a migrated, empty database."""
-    if kind == "SQLite":
-        with tempfile.TemporaryDirectory() as folder:
-            yield f"sqlite:///{databases.sqlite_template(Path(folder))}"
-        return
-    home = keeper.Home()
-    try:
-        server = servers.postgres(home.path)
-        url = server.create_database()
-        asyncio.run(databases.migrated(url))
-        yield url
-        server.drop_database(url)
-    finally:
-        home.close()
+PROOF = Proof("schemathesis", units, report)

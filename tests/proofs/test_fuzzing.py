@@ -1,14 +1,18 @@
 """The short form of the fuzzing: the same harnesses, a few thousand executions of each."""
 
+from pathlib import Path
+
 import pytest
 from tests.proofs import fuzzing
 from tests.proofs.fuzz.parsers import PARSERS
+from tests.proofs.proof import Bench, Unit
 
 
-@pytest.mark.parametrize("unit", fuzzing.units(long=False))
-def test_a_parser_refuses_in_its_own_words_whatever_comes(unit: str) -> None:
-    figures = fuzzing.run(unit)
+@pytest.mark.parametrize("unit", fuzzing.units(True), ids=lambda unit: unit.name)
+def test_a_parser_refuses_in_its_own_words_whatever_comes(unit: Unit, tmp_path: Path) -> None:
+    figures = unit.run(Bench(tmp_path, tmp_path))
     assert figures["runs"] == fuzzing.SHORT
+    assert {row.figure for row in fuzzing.report([figures])} > {"0"}
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -204,10 +204,12 @@ def _tutorial_good() -> list[bytes]:
 
 
 PARSERS = {
-    "access token": Parser(_access_token, (InvalidToken,), lambda: [one.encode() for one in genuine()], 9000),
-    "signed claims": Parser(_signed_claims, (InvalidToken,), _signed_good),
-    "refresh token": Parser(_refresh_token, (InvalidGrant,), _refresh_good, 512),
-    "key set": Parser(_jwks, (InvalidToken,), _jwks_good),
-    "strict JSON": Parser(_strict_json, (MalformedToken,), lambda: JSON_GOOD, 2048),
-    "tutorial's token": Parser(_tutorial_token, (InvalidToken,), _tutorial_good, 9000),
+    "access token": Parser(
+        _access_token, (InvalidToken,), lambda: [one.encode() for one in genuine()], "액세스 토큰", 9000
+    ),
+    "signed claims": Parser(_signed_claims, (InvalidToken,), _signed_good, "서명된 클레임"),
+    "refresh token": Parser(_refresh_token, (InvalidGrant,), _refresh_good, "리프레시 토큰", 512),
+    "key set": Parser(_jwks, (InvalidToken,), _jwks_good, "JWK 세트"),
+    "strict JSON": Parser(_strict_json, (MalformedToken,), lambda: JSON_GOOD, "엄격한 JSON", 2048),
+    "tutorial's token": Parser(_tutorial_token, (InvalidToken,), _tutorial_good, "튜토리얼 토큰", 9000),
 }

@@ -15,6 +15,9 @@ class Parser:
     feed: Callable[[bytes], None]
     refusals: tuple[type[Exception], ...]
     good: Callable[[], list[bytes]]
+    ko: str
+    """The parser's name in Korean, for the report."""
+
     longest: int = 4096
 
     def __call__(self, data: bytes) -> bool:

@@ -220,36 +220,25 @@ HOSTS = (
     b"127.0.0.1.example.com", b"example.com@localhost", b"[::1%25lo]", b"0x7f.1", b"127.1",
 )  # fmt: skip
 
+PRESENTED = (
+    b"\0Bearer a.b.c", b"\0bearer  x ", b"\0Basic QTpC", b"\0Bearer a\n\0Bearer b", b"!bearer, a.b.c\n", b"!graphql-ws",
+)  # fmt: skip
+FORWARDED = (
+    b"\x00198.51.100.1, 10.0.0.1", b"\0::ffff:10.0.0.1\n\0[::1]:80, unknown", b"\0fe80::1%eth0",
+    *(b"\x01" + one for one in AGENTS),
+)  # fmt: skip
+SCOPES = (b"read write", b"a " * 65, b"\xc3\xa9", b" a  b ")
+
 PARSERS = {
-    "forms": Parser(_form, (Refusing,), _forms),
-    "JSON bodies": Parser(_body, (Refusing,), _bodies),
+    "forms": Parser(_form, (Refusing,), _forms, "폼"),
+    "JSON bodies": Parser(_body, (Refusing,), _bodies, "JSON 본문"),
     "Authorization": Parser(
-        _authorization,
-        (Refusing, InvalidRequest),
-        lambda: [
-            b"\0Bearer a.b.c",
-            b"\0bearer  x ",
-            b"\0Basic QTpC",
-            b"\0Bearer a\n\0Bearer b",
-            b"!bearer, a.b.c\n",
-            b"!graphql-ws",
-        ],
-        1024,
+        _authorization, (Refusing, InvalidRequest), lambda: list(PRESENTED), "Authorization 헤더와 서브프로토콜", 1024
     ),
-    "X-Forwarded-For and User-Agent": Parser(
-        _client,
-        (),
-        lambda: [
-            b"\0198.51.100.1, 10.0.0.1",
-            b"\0::ffff:10.0.0.1\n\0[::1]:80, unknown",
-            b"\0fe80::1%eth0",
-            *(b"\1" + one for one in AGENTS),
-        ],
-        1024,
+    "X-Forwarded-For, User-Agent": Parser(
+        _client, (), lambda: list(FORWARDED), "X-Forwarded-For, User-Agent 헤더", 1024
     ),
-    "Host": Parser(_host, (Refusing,), lambda: [b"\0" + one for one in HOSTS], 256),
-    "scope": Parser(
-        _scope_parameter, (InvalidRequest,), lambda: [b"read write", b"a " * 65, b"\xc3\xa9", b" a  b "], 4096
-    ),
-    "device of a User-Agent": Parser(_device, (), lambda: list(AGENTS), 512),
+    "Host": Parser(_host, (Refusing,), lambda: [b"\0" + one for one in HOSTS], "Host 헤더", 256),
+    "scope": Parser(_scope_parameter, (InvalidRequest,), lambda: list(SCOPES), "scope 매개변수"),
+    "device of a User-Agent": Parser(_device, (), lambda: list(AGENTS), "User-Agent의 기기 이름", 512),
 }
