@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from tests.core import forge
 
-from watchword.core import jose, opaque, sealing, tokens
-from watchword.core.errors import AuthError, ConfigError, Unavailable
+from watchword.core import jose, opaque, scopes, sealing, tokens
+from watchword.core.errors import AuthError, ConfigError, InvalidRequest, Unavailable
 from watchword.core.jose import KeySet, VerifyingKey
 
 CHECK_VALUE = "d74c825d5d65de9b31bb72e3c7624fcbd7f3bfbd9d1c81945f42331929151a3c"
@@ -135,6 +135,9 @@ REFRESHING: list[tuple[str, Callable[[], object]]] = [
     ("the refresh token's mac does not verify", lambda: opaque.parse(refresh(0), (bytes([9]) * 32,))),
     ("the refresh token's generation is out of range", lambda: opaque.parse(refresh(2**53 - 1), REFRESH_KEYS)),
 ]
+SCOPES = [*(f"s{n}" for n in range(63)), "x" * 64]
+"""As many as go together, and one that is as long as may be."""
+
 SECRETS: list[tuple[str, Callable[[], object]]] = [
     ("an HS256 secret has at least 32 bytes", lambda: jose.hmac_key(EVIL.encode())),
     ("a public key can't be an HMAC secret", lambda: jose.hmac_key(_public_key())),
@@ -243,6 +246,20 @@ class TestTheLastValueInsideABoundIsTaken:
     def test_what_an_identifier_is(self, text: str, ours: bool) -> None:
         """Anything else need not reach the database."""
         assert opaque.is_identifier(text) is ours
+
+
+@pytest.mark.parametrize("text", [" ".join([*SCOPES, EVIL]), "x" * 65, f'{EVIL}"'])
+def test_a_scope_that_is_refused_is_told_why_in_two_texts(text: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        scopes.parse(text)
+    assert refused.value.detail == "The scope is malformed."
+    assert refused.value.because == (
+        'a scope is 1 to 64 visible ASCII characters without " and \\, and at most 64 go together'
+    )
+
+
+def test_as_many_scopes_as_go_together_are_taken() -> None:
+    assert scopes.parse(" ".join(SCOPES)) == frozenset(SCOPES)
 
 
 def test_the_key_of_a_single_secret_has_the_name_that_tokens_of_before_carry() -> None:

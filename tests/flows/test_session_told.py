@@ -9,7 +9,7 @@ from sqlalchemy import update
 from tests.house import ADA, OTHER_PASSWORD, PASSWORD
 
 from watchword.core import opaque
-from watchword.core.errors import AuthError, InvalidGrant, InvalidScope, NotFound, RefreshReused
+from watchword.core.errors import AuthError, InvalidGrant, InvalidScope, InvalidToken, NotFound, RefreshReused
 from watchword.core.events import Event, LoggedIn, RefreshTokenReused, SessionClosed, SessionsEnded, StateRewound
 from watchword.core.models import Account, Client, Tokens
 from watchword.flows import accounts, authenticate, password, session
@@ -76,6 +76,28 @@ async def test_a_session_that_has_ended_is_not_ended_twice(
     ended = [await session.close(kit, known(kit, first).session_id) for _ in range(2)]
     assert ended == [True, False]
     assert facts(caplog) == [repr(SessionClosed(None, known(kit, first).session_id))]
+
+
+async def test_the_owner_ends_one_session_of_the_list_and_the_other_lives_on(
+    kit: Kit, user: Account, first: Tokens
+) -> None:
+    second = await session.open(kit, await password.prove(kit, ADA, PASSWORD), None, Client())
+    await session.close_listed(kit, known(kit, first).session_id, user.id)
+    assert [one.id for one in await session.of_user(kit, user.id)] == [known(kit, second).session_id]
+    assert await because(authenticate.bearer(kit, first.access_token), InvalidToken)
+    assert (await authenticate.bearer(kit, second.access_token)).principal.user_id == user.id
+
+
+async def test_logging_out_everywhere_ends_every_token_of_every_session_at_once(
+    kit: Kit, user: Account, first: Tokens
+) -> None:
+    """The thief's session is one of them, and this worker believes its token no longer, whatever the feed does."""
+    second = await session.open(kit, await password.prove(kit, ADA, PASSWORD), None, Client())
+    revoked = await session.close_all(kit, user.id)
+    assert {one.session_id for one in revoked} == {known(kit, one).session_id for one in (first, second)}
+    for one in (first, second):
+        assert await because(authenticate.bearer(kit, one.access_token), InvalidToken)
+    assert await session.of_user(kit, user.id) == []
 
 
 Act = Callable[[Kit, Tokens, Account], Awaitable[object]]

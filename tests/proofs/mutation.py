@@ -16,11 +16,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-NAME = "mutation"
+from tests.proofs.proof import Bench, Figures, Proof, Row, Unit, number, total
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "watchword"
@@ -31,7 +32,7 @@ FLOOR = 85.0
 """Per cent, of each module in HEART."""
 
 HEART = ("core/jose", "core/tokens", "core/opaque", "core/sealing", "flows/session")
-SHORT = ("core/sealing",)
+SHORT = "core/scopes"
 
 FORGED = "tests/attacks/test_forged_tokens.py"
 REASONS = "tests/core/test_reasons.py"
@@ -48,6 +49,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "core/opaque": ("tests/core/test_opaque.py", "tests/core/test_tokens.py", REASONS),
     "core/passwords": ("tests/core/test_passwords.py", "tests/core/test_foreign_hashes.py"),
     "core/policy": ("tests/web/test_settings.py",),
+    "core/scopes": ("tests/core/test_scopes.py", REASONS),
     "core/sealing": ("tests/core/test_sealing.py", REASONS),
     "core/tokens": ("tests/core/test_tokens.py", FORGED, REASONS, "tests/hosts/test_claims.py"),
     "flows/authenticate": ("tests/web/test_guard.py", "tests/web/test_sessions.py", "tests/attacks/test_logout.py"),
@@ -78,13 +80,6 @@ use_git_change_detection = false
 """
 
 
-def units(long: bool) -> list[str]:
-    """The modules of `core` and `flows`, those that decide who gets in first; shortly, a small one."""
-    if not long:
-        return list(SHORT)
-    return [*HEART, *sorted(set(modules()) - set(HEART))]
-
-
 def modules() -> Iterator[str]:
     """Every module of `core` and `flows` that has tests to get past."""
     for floor in ("core", "flows"):
@@ -101,47 +96,74 @@ def tests_of(module: str) -> tuple[str, ...]:
     return TESTS.get(module) or ((own,) if (ROOT / own).exists() else ())
 
 
-def run(unit: str) -> dict[str, Any]:
+def run(module: str, work: Path | None, bench: Bench) -> Figures:
     """The figures of one module. Raises AssertionError when one of HEART is below the floor."""
-    folder = _prepared(unit)
-    codes = _mutate(folder, unit)
+    folder = _prepared(module, work or bench.folder)
+    codes = _mutate(folder, module)
     survived = [name for name, code in codes.items() if code in SURVIVED]
     killed = sum(code in KILLED for code in codes.values())
-    timed_out = len(codes) - killed - len(survived)
-    score = round(100 * (killed + timed_out) / len(codes), 1) if codes else 100.0
-    figures = {
+    figures: dict[str, int | float | str] = {
+        "module": module,
         "mutants": len(codes),
         "killed": killed,
-        "timed_out": timed_out,
+        "out of time": len(codes) - killed - len(survived),
         "survived": len(survived),
-        "score": score,
-        "survivors": [{**change, "reason": reason(unit, change)} for change in _changes(folder, survived)],
+        "survivors": json.dumps(list(_changes(folder, survived))),
     }
-    assert unit not in HEART or score >= FLOOR, f"{unit}: {score} %"
+    assert module not in HEART or score([figures]) >= FLOOR, (
+        f"{module}: {score([figures]):.1f} %\n{figures['survivors']}"
+    )
     return figures
 
 
-def report(results: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
-    """One row per module, then the sum of the rest, then each survivor with its reason."""
-    heart = [unit for unit in HEART if unit in results]
-    rest = sorted(results.keys() - set(heart))
-    rows: list[tuple[str, ...]] = [("module", "mutants", "killed", "out of time", "survived", "score")]
-    rows += [(unit, *_numbers(results[unit])) for unit in [*heart, *rest]]
-    if rest:
-        rows.append(("the rest together", *_numbers(_sum([results[unit] for unit in rest]))))
-    rows.append(("survivor in", "was", "became", "why it lives"))
-    for unit in heart:
-        rows += [
-            (unit, one["was"], one["became"], one["reason"] or "not explained") for one in results[unit]["survivors"]
-        ]
-    return rows
+def score(figures: Sequence[Figures]) -> float:
+    """Of a hundred mutants, how many were noticed."""
+    mutants = total(figures, "mutants")
+    return 100 * (mutants - total(figures, "survived")) / mutants if mutants else 100.0
 
 
-def reason(module: str, change: dict[str, str]) -> str | None:
+def units(short: bool) -> Sequence[Unit]:
+    """The modules of `core` and `flows`, those that decide who gets in first; shortly, a small one."""
+    if short:
+        return [Unit(_slug(SHORT), partial(run, SHORT, None))]
+    every = [*HEART, *sorted(set(modules()) - set(HEART))]
+    return [Unit(_slug(module), partial(run, module, WORK)) for module in every]
+
+
+def report(figures: Sequence[Figures]) -> Sequence[Row]:
+    """A row for each module of HEART, one for the rest of each floor, and one for each mutant of HEART that lives."""
+    heart = [one for one in figures if one["module"] in HEART]
+    rows = [_row(f"`{one['module']}`", f"`{one['module']}`", [one]) for one in heart]
+    for floor in ("core", "flows"):
+        rest = [one for one in figures if one not in heart and str(one["module"]).startswith(f"{floor}/")]
+        if rest:
+            rows.append(
+                _row(f"the rest of `{floor}`, {len(rest)} modules", f"`{floor}`의 나머지 모듈 {len(rest)}개", rest)
+            )
+    return [
+        *rows,
+        *(_survivor(str(one["module"]), change) for one in heart for change in json.loads(str(one["survivors"]))),
+    ]
+
+
+def _row(en: str, ko: str, figures: Sequence[Figures]) -> Row:
+    noticed, mutants = total(figures, "mutants") - total(figures, "survived"), total(figures, "mutants")
+    figure = f"{number(noticed)} / {number(mutants)} ({score(figures):.1f} %)"
+    return Row(f"mutants noticed in {en}", f"잡아낸 뮤턴트: {ko}", figure)
+
+
+def _survivor(module: str, change: dict[str, str]) -> Row:
+    told = reason(module, change)
+    what = f"`{module}`: `{change['was']}` → `{change['became']}`".replace("|", "\\|")
+    en, ko = (told["en"], told["ko"]) if told else ("not explained", "설명 없음")
+    return Row(f"lives in {what}: {en}", f"살아남은 뮤턴트 {what}: {ko}", "1")
+
+
+def reason(module: str, change: dict[str, str]) -> dict[str, str] | None:
     """Why this mutant may live, as survivors.toml tells it."""
     for told in _told():
         if told["module"] == module and told["was"] == change["was"] and told["became"] in ("*", change["became"]):
-            return str(told["reason"])
+            return told
     return None
 
 
@@ -151,19 +173,13 @@ def _told() -> list[dict[str, str]]:
     return told
 
 
-def _numbers(figures: dict[str, Any]) -> tuple[str, ...]:
-    counts = tuple(f"{figures[name]:,}" for name in ("mutants", "killed", "timed_out", "survived"))
-    return (*counts, f"{figures['score']:.1f} %")
+def _slug(module: str) -> str:
+    return module.replace("/", "-")
 
 
-def _sum(many: list[dict[str, Any]]) -> dict[str, Any]:
-    added = {name: sum(one[name] for one in many) for name in ("mutants", "killed", "timed_out", "survived")}
-    return {**added, "score": 100 * (added["killed"] + added["timed_out"]) / (added["mutants"] or 1)}
-
-
-def _prepared(module: str) -> Path:
+def _prepared(module: str, work: Path) -> Path:
     """The folder that mutmut works in: as it was left, or new when the source or the tests have changed since."""
-    folder = WORK / module.replace("/", "-")
+    folder = work / _slug(module)
     stamp = folder / "stamp"
     wanted = _fingerprint(module)
     if stamp.exists() and stamp.read_text() == wanted:
@@ -215,3 +231,6 @@ def _mutmut(folder: Path, *arguments: str, **streams: Any) -> "subprocess.Comple
     command = [sys.executable, "-m", "mutmut", *arguments]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "COVERAGE_", "PYTEST_"))}
     return subprocess.run(command, cwd=folder, env=kept, stdin=subprocess.DEVNULL, check=False, **streams)
+
+
+PROOF = Proof("mutation", units, report)
