@@ -9,6 +9,7 @@ tokens, InvalidRequest for headers and scopes; a form or a body is answered with
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -28,13 +29,14 @@ CHUNKS = 20
 SHORT = 2_000
 
 
-def run(name: str, runs: int, seed: int, corpora: Path | None, bench: Bench) -> Figures:
+def run(name: str, runs: int, seed: int, corpora: Path | None, bench: Bench, engine: str = "atheris") -> Figures:
     """Executions of one parser, in a process. Raises AssertionError with the bytes that were the counter-example."""
     corpus = (corpora or bench.folder) / _slug(name) / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
-    work = json.dumps({"parser": name, "runs": runs, "seed": seed, "corpus": str(corpus)})
+    work = json.dumps({"parser": name, "runs": runs, "seed": seed, "corpus": str(corpus), "engine": engine})
     command = [sys.executable, "-m", "tests.proofs.fuzz.process", work]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "COVERAGE_"))}
+    done = subprocess.run(command, cwd=ROOT, env=kept, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     said = done.stdout.decode(errors="replace").splitlines()
     if done.returncode or not said:
         words = done.stderr.decode(errors="replace")[-4000:]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.proofs import fuzzing
-from tests.proofs.fuzz.parsers import PARSERS
+from tests.proofs.fuzz.parsers import CANARY, PARSERS
 from tests.proofs.proof import Bench, Unit
 
 
@@ -13,6 +13,17 @@ def test_a_parser_refuses_in_its_own_words_whatever_comes(unit: Unit, tmp_path: 
     figures = unit.run(Bench(tmp_path, tmp_path))
     assert figures["runs"] == fuzzing.SHORT
     assert {row.figure for row in fuzzing.report([figures])} > {"0"}
+
+
+def test_without_atheris_chance_drives_and_the_figures_say_so(tmp_path: Path) -> None:
+    figures = fuzzing.run("access token", 500, 1, None, Bench(tmp_path, tmp_path), engine="chance")
+    assert (figures["runs"], figures["engine"]) == (500, "chance")
+
+
+@pytest.mark.parametrize("engine", ["atheris", "chance"])
+def test_a_fault_is_found_and_told_with_its_bytes(tmp_path: Path, engine: str) -> None:
+    with pytest.raises(AssertionError, match=r"KeyError: 'a fault that has to be found' with b'.*{.*{"):
+        fuzzing.run(CANARY, 100_000, 1, None, Bench(tmp_path, tmp_path), engine)
 
 
 @pytest.mark.parametrize("name", PARSERS)

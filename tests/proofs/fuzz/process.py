@@ -1,4 +1,4 @@
-"""One process of the fuzzer: `python -m tests.proofs.fuzz.process '{"parser": …, "runs": …, "seed": …, "corpus": …}'`.
+"""One process of the fuzzer: `python -m tests.proofs.fuzz.process "{…}"`, with parser, runs, seed, corpus and engine in JSON.
 
 Where atheris is, libFuzzer drives, and follows what the code of watchword does with each input; what led somewhere new is
 kept in the corpus, for the processes after this one. Elsewhere the good inputs are changed by chance, which finds less.
@@ -103,7 +103,7 @@ INTERESTING = (
 def _parser(name: str) -> Any:
     from tests.proofs.fuzz import parsers
 
-    return parsers.PARSERS[name]
+    return parsers.KNOWN[name]
 
 
 def _try(parser: Any, data: bytes) -> None:
@@ -125,6 +125,8 @@ def main(told: str) -> None:
     work = json.loads(told)
     warnings.simplefilter("error")
     try:
+        if work["engine"] == "chance":
+            raise ImportError("not wanted")
         import atheris
     except ImportError:
         by_chance(work["parser"], work["runs"], work["seed"])
