@@ -41,10 +41,14 @@ def is_local(host: str | None) -> bool:
     match = HOST.fullmatch(host or "")
     if match is None:
         return False
-    name = match[1].strip("[]").lower().rstrip(".")
-    if name in TEST_HOSTS or name == "localhost" or name.endswith(".localhost"):
-        return True
-    ip = _ip(name)
+    name = match[1].lower()
+    if name.startswith("["):
+        ip = _ip(name[1:-1]) if ":" in name else None
+    else:
+        name = name.removesuffix(".")  # the root of all names, which may be said
+        if name in TEST_HOSTS or name == "localhost" or name.endswith(".localhost"):
+            return True
+        ip = _ip(name)
     return ip is not None and ip.is_loopback
 
 

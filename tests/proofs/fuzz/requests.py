@@ -187,7 +187,7 @@ def _host(data: bytes) -> None:
     host = door._host(_connection(data, b"host").scope)
     if not client.is_local(host):
         raise Refusing
-    name = (urlsplit(f"//{host}").hostname or "").partition("%")[0].rstrip(".")
+    name = (urlsplit(f"//{host}").hostname or "").partition("%")[0].removesuffix(".")
     assert name in ("testserver", "test", "localhost") or name.endswith(".localhost") or _loopback(name), ascii(host)
 
 
