@@ -10,6 +10,7 @@ from tests.house import ADA, PASSWORD
 
 from watchword.core.errors import InvalidToken, Unavailable
 from watchword.core.models import Client, Tokens
+from watchword.core.policy import CLOCK_JUMP
 from watchword.flows import accounts, authenticate, password, session, upkeep
 from watchword.flows.kit import Kit
 from watchword.flows.upkeep import Done
@@ -44,7 +45,11 @@ async def test_dead_sessions_go_in_batches_and_live_ones_stay(
         await login(house)
     clock.tick(13 * DAY)
     alive = await login(house)
-    clock.tick(DAY + 61)
+    clock.tick(DAY + 59)
+    assert (await upkeep.run(house)).sessions == 0
+    clock.tick(CLOCK_JUMP)
+    assert (await upkeep.run(house)).sessions == 0
+    clock.tick(1)
     assert (await upkeep.run(house)).sessions == 5
     assert (await upkeep.run(house)).sessions == 0
     assert await session.refresh(house, alive.refresh_token, None)
@@ -80,10 +85,35 @@ async def test_revocations_go_when_the_last_token_has_expired(house: Kit, clock:
     await session.close_all(house, (await accounts.find(house, ADA)).id)
     clock.tick(600 + 59)
     assert (await upkeep.run(house)).revocations == 0
-    clock.tick(3600)
+    clock.tick(CLOCK_JUMP)
+    assert (await upkeep.run(house)).revocations == 0
+    clock.tick(1)
     await login(house)
     await session.close_all(house, (await accounts.find(house, ADA)).id)
     assert (await upkeep.run(house)).revocations >= 3
+
+
+async def test_a_clock_that_was_ahead_for_a_while_revives_nothing(house: Kit, clock: FrozenClock) -> None:
+    """Upkeep forgot the revocation, since by the wrong clock no token could live any more. Set right, the clock let the
+    thief's in again."""
+    ended = [await login(house) for _ in range(2)]
+    await session.close_all(house, (await accounts.find(house, ADA)).id)
+    clock.tick(CLOCK_JUMP)
+    await upkeep.run(house)
+    clock.tick(-CLOCK_JUMP)
+    for tokens in ended:
+        with pytest.raises(InvalidToken):
+            await authenticate.bearer(house, tokens.access_token)
+
+
+async def test_a_session_that_looked_over_for_a_moment_goes_on(house: Kit, clock: FrozenClock) -> None:
+    """Its last day; the clock is an hour ahead while upkeep comes by. Whoever was away for two weeks lost it."""
+    tokens = await login(house)
+    clock.tick(14 * DAY - 1)
+    clock.tick(CLOCK_JUMP)
+    await upkeep.run(house)
+    clock.tick(-CLOCK_JUMP)
+    await session.refresh(house, tokens.refresh_token, None)
 
 
 async def test_a_store_that_is_away_is_logged_and_left_for_the_next_time(

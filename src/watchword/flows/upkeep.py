@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from watchword.core.errors import AuthError
+from watchword.core.policy import CLOCK_JUMP
 from watchword.flows.kit import Kit
 
 logger: logging.Logger = logging.getLogger("watchword.upkeep")
@@ -24,17 +25,21 @@ class Done:
 
 
 async def run(kit: Kit) -> Done:
-    """Prune what is dead, rotate the signing key if that is due, see what password hashes there are."""
+    """Prune what is dead, rotate the signing key if that is due, see what password hashes there are.
+
+    Sessions, revocations and keys are dead only where they stay so when the clock is set back by `CLOCK_JUMP`.
+    """
     now = kit.clock.now()
+    dead_by = now - CLOCK_JUMP
     sessions = 0
-    while removed := await kit.sessions.prune(now, BATCH):
+    while removed := await kit.sessions.prune(dead_by, BATCH):
         sessions += removed
-    revocations = await kit.revocations.prune(now)
+    revocations = await kit.revocations.prune(dead_by)
     attempts = 0
     while removed := await kit.scratch.prune(now, BATCH):
         attempts += removed
     rotated = await kit.keyring.rotate(now)
-    keys = await kit.keyring.prune(now)
+    keys = await kit.keyring.prune(dead_by)
     kit.hashing.resemble(await _sampled(kit))
     return Done(sessions, revocations, rotated, keys, attempts)
 
