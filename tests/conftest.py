@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests import databases, keeper, servers
 from tests.house import House, open_house
+from tests.proofs.proof import Bench
 
 HOME = pytest.StashKey[str]()
 
@@ -80,6 +81,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """A migrated, empty SQLite database."""
     return databases.copy(sqlite_template, tmp_path)
+
+
+@pytest.fixture
+def bench(pytestconfig: pytest.Config, tmp_path: Path) -> Bench:
+    """What a unit of a proof works on."""
+    return Bench(tmp_path, Path(pytestconfig.stash[HOME]))
 
 
 @pytest.fixture
