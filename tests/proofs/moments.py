@@ -1,0 +1,69 @@
+"""The moments of an act at which its process may die: around each statement that writes, around COMMIT, before the answer.
+
+Nothing of this is in the product: SQLAlchemy tells of each statement, and its COMMIT and the answer's way out are wrapped, for
+the whole process, which is made for one act and then goes.
+"""
+
+import os
+import re
+import signal
+from typing import Any
+
+from fastapi import FastAPI
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.default import DefaultDialect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+WRITES = re.compile(r"(BEGIN|INSERT INTO|UPDATE|DELETE FROM)\b\s*(\w*)")
+
+
+class Moments:
+    """Counts the moments from `arm` on, and dies at number `fatal`: no handler runs, nothing is flushed."""
+
+    def __init__(self, fatal: int | None) -> None:
+        self.names: list[str] = []
+        self._fatal = fatal
+        self._armed = False
+        event.listen(Engine, "before_cursor_execute", lambda *told: self._statement("before", told[2]))
+        event.listen(Engine, "after_cursor_execute", lambda *told: self._statement("after", told[2]))
+        commit = DefaultDialect.do_commit
+
+        def do_commit(dialect: Any, connection: Any) -> None:
+            self.reached("before COMMIT")
+            commit(dialect, connection)
+            self.reached("after COMMIT")
+
+        DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+
+    def arm(self) -> None:
+        """From here on it counts."""
+        self._armed = True
+
+    def reached(self, name: str) -> None:
+        if not self._armed:
+            return
+        if len(self.names) == self._fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.names.append(name)
+
+    def watch(self, app: FastAPI) -> None:
+        """The moment at which a verb is done, and its answer still here."""
+        app.add_middleware(_Answers, moments=self)
+
+    def _statement(self, when: str, statement: str) -> None:
+        if found := WRITES.match(statement):
+            self.reached(f"{when} {found[1]} {found[2]}".strip())
+
+
+class _Answers:
+    def __init__(self, app: ASGIApp, moments: Moments) -> None:
+        self._app = app
+        self._moments = moments
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._moments.reached("before the answer")
+            await send(message)
+
+        await self._app(scope, receive, answer)
