@@ -195,6 +195,30 @@ async def deleted(house: House, held: Held) -> bool:
     return there is None
 
 
+# consume
+
+CODE = ("proof", "a code", "what it opens")
+
+
+async def code_kept(house: House) -> Held:
+    await (await house.kit()).scratch.keep(*CODE, until=house.clock.now() + timedelta(minutes=10))
+    return {}
+
+
+async def consume(house: House, held: Held) -> None:
+    purpose, key, value = CODE
+    assert await (await house.kit()).scratch.consume(purpose, key, house.clock.now()) == value
+
+
+async def consumed(house: House, held: Held) -> bool:
+    """Used, or still good for one use; never for two."""
+    purpose, key, value = CODE
+    scratch = (await house.kit()).scratch
+    found = [await scratch.consume(purpose, key, house.clock.now()) for _ in range(3)]
+    assert found in ([value, None, None], [None, None, None])
+    return found[0] is None
+
+
 # signing keys
 
 
@@ -246,6 +270,7 @@ ERRANDS = {
         Errand("change password", change_password, password_changed, signed_in),
         Errand("disable", disable, disabled, signed_in),
         Errand("delete", delete, deleted, signed_in),
+        Errand("consume", consume, consumed, code_kept),
         Errand("rotate", rotate, rotated, month_old),
         Errand("first key", start, started, nothing, opening=True),
     )
