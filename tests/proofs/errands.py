@@ -109,7 +109,7 @@ async def login(house: House, held: Held) -> None:
 
 async def opened(house: House, held: Held) -> bool:
     """At most a session that nobody holds a token of; what was there goes on, and the next try signs in."""
-    before, now = held["sessions"], await _count(house, "watchword_sessions")
+    before, now = int(held["sessions"]), await _count(house, "watchword_sessions")
     assert now in (before, before + 1)
     assert await _works(house, await house.login())
     assert await _lets_in(house, held["access"])
@@ -177,7 +177,7 @@ async def disable(house: House, held: Held) -> None:
 
 
 async def disabled(house: House, held: Held) -> bool:
-    is_disabled = (await accounts.find(await house.kit(), ADA)).disabled
+    is_disabled: bool = (await accounts.find(await house.kit(), ADA)).disabled
     assert await all_ended(house, held) is is_disabled
     await disable(house, held)
     assert (await house.try_login()).status_code == 400

@@ -26,7 +26,7 @@ class Moments:
         self._armed = False
         event.listen(Engine, "before_cursor_execute", lambda *told: self._statement("before", told[2]))
         event.listen(Engine, "after_cursor_execute", lambda *told: self._statement("after", told[2]))
-        commit = DefaultDialect.do_commit
+        commit: Any = DefaultDialect.do_commit
 
         def do_commit(dialect: Any, connection: Any) -> None:
             self.reached("before COMMIT")
