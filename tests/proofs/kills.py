@@ -5,6 +5,7 @@ Each act runs in a process of its own, forked from one that has loaded everythin
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import random
 import signal
@@ -91,6 +92,7 @@ async def _turn_for_ever(url: str, folder: str, held: Held, told: Connection) ->
 
 def _said(work: Callable[..., Any], told: Connection, *arguments: Any) -> None:
     """What a process does: its work, and tell what came of it."""
+    gc.disable()  # it would copy the heap that it was forked with, and the process soon goes
     try:
         told.send((True, asyncio.run(work(*arguments))))
     except BaseException:
