@@ -2,6 +2,7 @@
 
 import contextlib
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -98,6 +99,26 @@ async def test_workers_whose_clocks_differ_serve_the_same_sessions(tmp_path: Pat
         ahead.tick(3)  # what has not been heard since is asked
         assert (await fast.me(login)).status_code == 401
         assert (await fast.try_refresh(login.refresh)).status_code == 400
+
+
+async def test_a_logout_after_a_restored_backup_lasts(tmp_path: Path, sqlite_url: str) -> None:
+    """FT-05: a backup of two hours ago is restored. The owner logs out; by what the database knows, his access token had
+    expired long ago, so its revocation was forgotten at the next upkeep, and the thief's copy lived again."""
+    file, backup = tmp_path / "watchword.db", tmp_path / "backup.db"
+    clock = FrozenClock()
+    options: dict[str, Any] = {"database_url": sqlite_url, "master_keys": MASTER, "clock": clock}
+    async with open_house(tmp_path, **options) as house:
+        await house.register()
+        login = await house.login()
+    shutil.copyfile(file, backup)
+    clock.tick(2 * HOUR)
+    async with open_house(tmp_path, **options) as house:
+        login = await house.refresh(login.refresh)
+    shutil.copyfile(backup, file)
+    async with open_house(tmp_path, **options) as house:
+        assert (await house.client.post("/logout", headers=login.headers)).status_code == 204
+        await upkeep.run(await house.kit())
+        assert (await house.me(login)).status_code == 401
 
 
 def unavailable(answer: httpx2.Response) -> bool:

@@ -12,8 +12,10 @@ LEEWAY = timedelta(seconds=60)
 MAX_SESSIONS = 100
 """How many live sessions a user may have. The login that would make one more ends the one that was used longest ago."""
 
-CLOCK_JUMP = timedelta(hours=1)
-"""How far a clock may be ahead for a while: what it takes for dead is remembered that much longer, and lives not again."""
+CLOCK_JUMP = MAX_ACCESS_TTL
+"""How far a clock may be ahead for a while: what it takes for dead is remembered that much longer, and lives not again.
+
+At least as long as any access token lives: a restored database does not know until when those live that it has forgotten."""
 
 JWKS_MAX_AGE = timedelta(seconds=300)
 """How long others may keep the published keys; a key is published twice as long before it signs."""

@@ -73,7 +73,7 @@ class SqlSessions:
             if row is None:
                 return Turned(Turn.UNKNOWN)
             if row.answer == REUSED:
-                return Turned(Turn.REUSED, revoked=await revoke(connection, [_all_of(row)]))
+                return Turned(Turn.REUSED, revoked=await revoke(connection, [_all_of(row, now)]))
         return Turned(ANSWERS[row.answer], session=_session(row))
 
     @verb
@@ -176,7 +176,7 @@ async def change_scopes(
         if new != old:
             change = update(sessions).where(sessions.c.id == row.id).values(scopes=scopes.text(new))
             await connection.execute(change)
-            revoked.append(Revoked(row.id, row.generation, until(row.access_expires_at)))
+            revoked.append(Revoked(row.id, row.generation, until(row.access_expires_at, now)))
     return await revoke(connection, revoked)
 
 
@@ -188,7 +188,7 @@ async def end(connection: AsyncConnection, which: Any, now: datetime) -> tuple[R
         .values(closed_at=now)
         .returning(sessions.c.id, sessions.c.access_expires_at)
     )
-    return await revoke(connection, [_all_of(row) for row in await connection.execute(statement)])
+    return await revoke(connection, [_all_of(row, now) for row in await connection.execute(statement)])
 
 
 async def revoke(connection: AsyncConnection, revoked: Iterable[Revoked]) -> tuple[Revoked, ...]:
@@ -200,13 +200,17 @@ async def revoke(connection: AsyncConnection, revoked: Iterable[Revoked]) -> tup
     return listed
 
 
-def until(access_expires_at: datetime) -> float:
-    """How long a revocation is kept: past the last access token that it covers, for every worker's clock."""
-    return (access_expires_at + LEEWAY).timestamp()
+def until(access_expires_at: datetime, now: datetime) -> float:
+    """How long a revocation is kept: past the last access token that it covers, for every worker's clock.
+
+    A restored database may have forgotten tokens that were made since. So it is kept from `now` on in any case: upkeep leaves
+    it for `CLOCK_JUMP` more, and no access token lives longer than that.
+    """
+    return (max(access_expires_at, now) + LEEWAY).timestamp()
 
 
-def _all_of(row: Row[Any]) -> Revoked:
-    return Revoked(row.id, MAX_GENERATION, until(row.access_expires_at))
+def _all_of(row: Row[Any], now: datetime) -> Revoked:
+    return Revoked(row.id, MAX_GENERATION, until(row.access_expires_at, now))
 
 
 def _turn(presented: int, now: datetime, grace: timedelta, idle: timedelta, access_ttl: timedelta) -> Any:

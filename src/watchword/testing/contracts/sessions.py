@@ -204,3 +204,10 @@ class SessionsContract:
         await turn(stores, session, 0)
         (revoked,) = await stores.sessions.close(session.id, None, NOW)
         assert revoked.expires_at == (NOW + 3600 * SECOND + LEEWAY).timestamp()
+
+    async def test_a_revocation_is_kept_from_when_it_was_written(self, stores: Stores) -> None:
+        """A restored database knows nothing of the tokens that were made since, and a logout has to end those too."""
+        session = await opened(stores, await user(stores), access_expires_at=NOW)
+        later = NOW + 3600 * SECOND
+        (revoked,) = await stores.sessions.close(session.id, None, later)
+        assert revoked.expires_at == (later + LEEWAY).timestamp()
