@@ -4,6 +4,8 @@ from watchword import Auth
 
 auth = Auth()
 auth.install(app)
+
+`Verifier` checks the tokens of such a server in another service.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,8 +14,9 @@ from watchword.auth import Auth
 from watchword.core.errors import AuthError, ConfigError
 from watchword.core.models import Principal, Session, User
 from watchword.jwt_manager import JWTManager
+from watchword.verifier import Verifier
 
-__all__ = ["Auth", "AuthError", "ConfigError", "JWTManager", "Principal", "Session", "Settings", "User"]
+__all__ = ["Auth", "AuthError", "ConfigError", "JWTManager", "Principal", "Session", "Settings", "User", "Verifier"]
 
 if TYPE_CHECKING:
     from watchword.settings import Settings

@@ -23,7 +23,7 @@ from watchword.flows.kit import ClaimsHook, Kit
 from watchword.ports import Users
 from watchword.web.door import Door
 from watchword.web.errors import Refused, on_auth_error, on_refused
-from watchword.web.guard import Guard, optional_of, requirement, stands_in, user_of
+from watchword.web.guard import Guard, optional_of, password_login, requirement, stands_in, user_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine  # noqa: TID251 - the name of the host's type, nothing more
@@ -84,8 +84,8 @@ class Auth(Generic[U]):
         self._app: FastAPI | None = None
         self._prefix = ""
         self._ours: list[APIRouter] = []
-        self.principal: Guard = Guard(self.open)
-        self.user: Callable[..., Awaitable[U]] = cast("Callable[..., Awaitable[U]]", user_of(self.principal))
+        self.principal: Guard = Guard(self.open, password_login(""))
+        self.user: Callable[..., Awaitable[U]] = cast("Callable[..., Awaitable[U]]", user_of(self.principal, self.open))
         self.optional: Callable[..., Awaitable[Principal | None]] = optional_of(self.principal)
 
     def requires(
@@ -98,8 +98,7 @@ class Auth(Generic[U]):
         """A dependency that gives the Principal if it has all of `scopes`, authenticated at most `max_age` seconds ago, by
         all of `methods` (`amr` values). Refuses with 403 insufficient_scope (RFC 6750) or a step-up challenge (RFC 9470).
         """
-        first = scopes.split() if isinstance(scopes, str) else scopes
-        return requirement(self.principal, frozenset([*first, *more]), max_age, frozenset(methods))
+        return requirement(self.principal, scopes, *more, max_age=max_age, methods=methods)
 
     def install(self, app: FastAPI, prefix: str = "", *, health: bool = False) -> Self:
         """Add the routes below `prefix`, the well-known ones at the root, error answers and the lifespan.
@@ -122,7 +121,7 @@ class Auth(Generic[U]):
         app.state.watchword = self
         self.principal.moved_to(prefix)
         routes = _later("web.routes")
-        for router in routes.below_prefix(self.open, self.principal):
+        for router in routes.below_prefix(self.open, self.principal, services=bool(self.policy.service_keys)):
             self._add(app, router, prefix)
         for router in routes.at_root(self.open, prefix, health=health):
             self._add(app, router, "")

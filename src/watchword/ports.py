@@ -14,6 +14,7 @@ from typing import Protocol
 from watchword.core.keys import KeyRecord
 from watchword.core.models import Credentials, Revoked, Session, U_co
 from watchword.core.opaque import Presented
+from watchword.core.published import Metadata, PublishedKeys
 
 
 class Added(Enum):
@@ -286,6 +287,10 @@ class Revocations(Protocol):
     async def ask(self, session_id: str, generation: int) -> bool:
         """The same question to the database, for while the feed is silent."""
 
+    async def live(self, now: datetime) -> Sequence[Revoked]:
+        """Everything that is revoked and that a living token could still meet: for each session its highest generation,
+        ordered by session. From memory while that proves something (`fresh`), else from the database."""
+
     def apply(self, revoked: Iterable[Revoked]) -> None:
         """Take what this worker just committed, without waiting for the feed."""
 
@@ -294,3 +299,25 @@ class Revocations(Protocol):
 
     async def prune(self, now: datetime) -> int:
         """Forget revocations whose tokens have all expired; how many there were."""
+
+
+class Issuer(Protocol):
+    """Another server, which signs the tokens that are only verified here. What it says is read strictly, or not at all.
+
+    Every verb raises `errors.Unavailable` for whatever is not an answer of this issuer, and ends within a bounded time.
+    """
+
+    async def start(self) -> None:
+        """Be ready to ask, on the running event loop."""
+
+    async def stop(self) -> None:
+        """Give connections back."""
+
+    async def metadata(self) -> Metadata:
+        """Where its things are. RFC 8414."""
+
+    async def keys(self, uri: str) -> tuple[PublishedKeys, float]:
+        """The keys that it publishes, and how many seconds they may be kept."""
+
+    async def revocations(self, uri: str, seen: str | None) -> tuple[str, str]:
+        """Its signed list, unread, and the name of the content; once that is not what was `seen`, or after some seconds."""

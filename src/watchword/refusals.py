@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from watchword.core import secrets
+from watchword.core import secrets, service_keys
 from watchword.core.errors import WeakSecret
 
 if TYPE_CHECKING:
@@ -53,16 +53,21 @@ def weaknesses(settings: "Settings") -> Iterator[Refusal]:
 
 
 def _issuer(settings: "Settings") -> Iterator[Refusal]:
-    name = f"{PREFIX}ISSUER"
-    parts = web_address(settings.issuer)
-    if parts is None or ISSUER.fullmatch(settings.issuer) is None:
+    unsafely = f"set {PREFIX}UNSAFE_HTTP_ISSUER=1"
+    yield from weak_issuer(settings.issuer, f"{PREFIX}ISSUER", "tokens", settings.unsafe_http_issuer, unsafely)
+
+
+def weak_issuer(issuer: str, name: str, what: str, unsafe: bool, unsafely: str) -> Iterator[Refusal]:
+    """What an issuer may not be, whoever names it. `what` would cross the network; `unsafely` says how to allow that."""
+    parts = web_address(issuer)
+    if parts is None or ISSUER.fullmatch(issuer) is None:
         yield Refusal("issuer-invalid", name, f"{name} is not a web address.", "Write https://auth.example.com.")
-    elif parts.scheme == "http" and not settings.loopback and not settings.unsafe_http_issuer:
+    elif parts.scheme == "http" and not is_loopback(parts.hostname or "") and not unsafe:
         yield Refusal(
             "issuer-http",
             name,
-            f"{name} is http, so tokens would cross the network in the clear.",
-            f"Use https (or set {PREFIX}UNSAFE_HTTP_ISSUER=1 on a private network that nobody else can read).",
+            f"{name} is http, so {what} would cross the network in the clear.",
+            f"Use https (or {unsafely} on a private network that nobody else can read).",
         )
 
 
@@ -79,6 +84,26 @@ def _master_keys(settings: "Settings") -> Iterator[Refusal]:
             name,
             f"{name} is not set. Off localhost you keep this secret yourself.",
             f"Make one with:\n  {MASTER_KEY_CURE}\nand give it to every worker as {name}.",
+        )
+
+
+def _service_keys(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}SERVICE_KEYS"
+    masters = {key.get_secret_value() for key in settings.master_keys}
+    for key in settings.service_keys:
+        try:
+            service_keys.strong(key.get_secret_value(), name)
+        except WeakSecret as error:
+            yield Refusal("service-key-weak", name, str(error).removesuffix(secrets.CURE).rstrip(), secrets.CURE)
+        if key.get_secret_value() in masters:
+            weakness = f"{name} holds a master key, so every service could open the signing keys."
+            yield Refusal("service-key-master", name, weakness, f"Give services a key of their own. {secrets.CURE}")
+    if settings.service_keys and settings.signing_alg == "HS256":
+        yield Refusal(
+            "service-keys-symmetric",
+            name,
+            f"{name} is given, but with {PREFIX}SIGNING_ALG=HS256 no other service can verify anything.",
+            f"Set {PREFIX}SIGNING_ALG=ES256, or leave {name} out.",
         )
 
 
@@ -158,7 +183,7 @@ def _origins(settings: "Settings") -> Iterator[Refusal]:
 
 
 CHECKS: tuple[Callable[["Settings"], Iterator[Refusal]], ...] = (
-    _issuer, _audience, _master_keys, _lifetimes, _proxies, _origins,
+    _issuer, _audience, _master_keys, _service_keys, _lifetimes, _proxies, _origins,
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from watchword.core import secrets
+from watchword.core import secrets, service_keys
 from watchword.core.errors import ConfigError
 from watchword.core.passwords import OWASP, Argon2Parameters
 from watchword.core.policy import Policy
@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         Listed,
         Field(description="Origins whose pages may call the stand-alone server from a browser (CORS)."),
     ] = ()
+    service_keys: Annotated[
+        tuple[SecretStr, ...],
+        NoDecode,
+        Field(description="Secrets of other services that are told of revocations; for each service its own."),
+    ] = ()
     app: Annotated[
         str | None,
         Field(
@@ -157,7 +162,9 @@ class Settings(BaseSettings):
         for refusal in (*_unknown_names(os.environ), *weaknesses(self)):
             raise ConfigError(str(refusal))
 
-    @field_validator("master_keys", "context_words", "trusted_proxies", "allowed_origins", mode="before")
+    @field_validator(
+        "master_keys", "service_keys", "context_words", "trusted_proxies", "allowed_origins", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -191,6 +198,9 @@ class Settings(BaseSettings):
             hashing_queue=self.hashing_queue,
             trusted_proxies=self.trusted_proxies,
             allowed_origins=self.allowed_origins,
+            service_keys=tuple(
+                service_keys.strong(key.get_secret_value(), f"{PREFIX}SERVICE_KEYS") for key in self.service_keys
+            ),
         )
 
     def elsewhere(self, folder: Path, database_url: str, master_key: str) -> "Settings":

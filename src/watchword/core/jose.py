@@ -193,11 +193,14 @@ class KeySet:
         return key
 
 
-def verify(token: str, keys: KeySet) -> Verified:
-    """The header and payload of a compact JWS whose signature is good. Raises InvalidToken and nothing else."""
+def verify(token: str, keys: KeySet, limit: int = MAX_TOKEN) -> Verified:
+    """The header and payload of a compact JWS whose signature is good. Raises InvalidToken and nothing else.
+
+    One of more than `limit` characters is not looked at.
+    """
     given: object = token
-    if not isinstance(given, str) or len(given) > MAX_TOKEN or not COMPACT.fullmatch(given):
-        raise MalformedToken("not a compact JWS of at most 8 KB")
+    if not isinstance(given, str) or len(given) > limit or not COMPACT.fullmatch(given):
+        raise MalformedToken(f"not a compact JWS of at most {limit} bytes")
     encoded_header, encoded_payload, encoded_signature = token.split(".")
     if len(encoded_header) > MAX_HEADER:
         raise MalformedToken("the header is over 2 KB")

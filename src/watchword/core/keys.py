@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from watchword.core.errors import Unavailable
 from watchword.core.jose import KeySet, SigningKey
@@ -38,6 +38,16 @@ class State(Enum):
 
     LEFT_OUT = "left_out"
     """No master key opens it."""
+
+
+class VerifyingRing(Protocol):
+    """Keys that verify access tokens: a house's own (`KeyRing`), or those that an issuer publishes."""
+
+    @property
+    def keys(self) -> KeySet: ...
+
+    def alive(self, kid: str, timestamp: float) -> bool:
+        """Whether the key still verifies at `timestamp` (seconds since the epoch)."""
 
 
 @dataclass(frozen=True, slots=True)

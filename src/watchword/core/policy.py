@@ -1,6 +1,6 @@
 """What the lower floors know of the settings: frozen, checked, and without a way back to the environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from watchword.core import passwords
@@ -46,6 +46,8 @@ class Policy:
     hashing_queue: int = 64
     trusted_proxies: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    service_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    """The digests that service keys are known by; without any, no other service is told of revocations."""
 
     @property
     def transport_secured(self) -> bool:

@@ -1,7 +1,7 @@
 """The set of revocations that a worker keeps in memory."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from watchword.core.models import Revoked
 
@@ -47,6 +47,14 @@ class RevokedSet:
         with self._writing:
             self._sessions = fresh._sessions
         return new
+
+    def live(self, timestamp: float) -> Sequence[Revoked]:
+        """What a living token could still meet, in an order that depends on nothing but the content."""
+        return [
+            Revoked(session_id, generation, expires_at)
+            for session_id, (generation, expires_at) in sorted(self._sessions.copy().items())
+            if expires_at > timestamp
+        ]
 
     def forget(self, timestamp: float) -> None:
         """Drop what no living token can meet any more."""

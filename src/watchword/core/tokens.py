@@ -8,7 +8,7 @@ from typing import Any
 
 from watchword.core import jose, opaque, scopes, strict_json
 from watchword.core.errors import ExpiredToken, InvalidToken, Unavailable
-from watchword.core.keys import KeyRing
+from watchword.core.keys import KeyRing, VerifyingRing
 from watchword.core.models import FrozenDict, Principal, Session, Tokens
 from watchword.core.policy import LEEWAY, MAX_ACCESS_TTL, Policy
 
@@ -136,7 +136,7 @@ def read_refresh(text: str, ring: KeyRing) -> opaque.Presented:
     return opaque.parse(text, ring.refresh_keys)
 
 
-def verify(token: str, ring: KeyRing, policy: Policy, timestamp: float) -> Access:
+def verify(token: str, ring: VerifyingRing, policy: Policy, timestamp: float) -> Access:
     """The access token in `token`, at `timestamp` (seconds since the epoch).
 
     Raises InvalidToken (ExpiredToken, MalformedToken, BadSignature) and nothing else. RFC 9068 4, RFC 8725 3.

@@ -14,10 +14,10 @@ from watchword.core.errors import (
 from watchword.core.models import NOWHERE, Account, Client, Principal
 from watchword.core.tokens import Access
 from watchword.flows import throttle
-from watchword.flows.kit import Kit
+from watchword.flows.kit import Checking, Kit
 
 
-async def bearer(kit: Kit, token: str) -> Access:
+async def bearer(kit: Checking, token: str) -> Access:
     """The access that this token gives now. Raises InvalidToken; Unavailable when nobody can say (never a guess)."""
     access = await genuine(kit, token)
     try:
@@ -28,7 +28,7 @@ async def bearer(kit: Kit, token: str) -> Access:
     return access
 
 
-async def genuine(kit: Kit, token: str) -> Access:
+async def genuine(kit: Checking, token: str) -> Access:
     """The access that this token gave when it was made: signature, type, issuer, audience, time. Raises InvalidToken."""
     await kit.keyring.follow(heard=kit.revocations.fresh())
     access = kit.cache.get(token)
@@ -44,7 +44,7 @@ async def genuine(kit: Kit, token: str) -> Access:
     return access
 
 
-async def still_good(kit: Kit, access: Access) -> None:
+async def still_good(kit: Checking, access: Access) -> None:
     """Raise InvalidToken when the key has died, the session was revoked, or the token has expired meanwhile."""
     session_id, generation = access.principal.session_id, access.generation
     revocations = kit.revocations
@@ -68,7 +68,9 @@ async def user(kit: Kit, who: Principal) -> Account:
     return found.user
 
 
-def require(kit: Kit, who: Principal, scopes: frozenset[str], max_age: int | None, methods: frozenset[str]) -> None:
+def require(
+    kit: Checking, who: Principal, scopes: frozenset[str], max_age: int | None, methods: frozenset[str]
+) -> None:
     """Raise InsufficientScope or StepUpRequired unless the principal has all of it. `max_age` is in seconds."""
     if not scopes <= who.scopes:
         raise InsufficientScope("the token lacks a scope", needed=scopes)

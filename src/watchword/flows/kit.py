@@ -1,13 +1,16 @@
-"""What every flow is handed: the stores behind their ports, time, chance, and the rules. Built by `auth.py`."""
+"""What every flow is handed: the stores behind their ports, time, chance, and the rules. Built by `auth.py`.
+
+`Checking` is the part of it that tells a good token from a bad one, which a service that only verifies has too."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from watchword.core import opaque
 from watchword.core.cache import AccessCache
 from watchword.core.clock import Clock, Entropy
+from watchword.core.keys import VerifyingRing
 from watchword.core.models import Account, Revoked, Session
 from watchword.core.policy import Policy
 from watchword.core.tally import Tally
@@ -17,12 +20,77 @@ if TYPE_CHECKING:
     from watchword.core.events import Event
     from watchword.flows.hashing import HashingPool
     from watchword.flows.keyring import Keyring
-    from watchword.ports import Keys, Revocations, Scratch, Sessions, Users
+    from watchword.ports import Change, Keys, Revocations, Scratch, Sessions, Users
 
 logger: logging.Logger = logging.getLogger("watchword.audit")
 
 ClaimsHook = Callable[[Session], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
 """Gives the host's own claims for the access tokens of a session."""
+
+
+class KnownKeys(Protocol):
+    """The keys that verify here, and how to hear of others."""
+
+    @property
+    def ring(self) -> VerifyingRing: ...
+
+    @property
+    def stale(self) -> bool:
+        """Whether news were heard that are not loaded yet."""
+
+    async def follow(self, *, heard: bool) -> None:
+        """Heed what the feed said of the keys; where it is silent (not `heard`), look for oneself now and then."""
+
+    async def look_again(self) -> bool:
+        """Load the keys anew; False, without a look, within the cool-down."""
+
+    async def reload(self) -> None:
+        """Load the keys anew."""
+
+    def alive(self, kid: str, timestamp: float) -> bool:
+        """Whether this key still verifies at `timestamp` (seconds since the epoch)."""
+
+
+class KnownRevocations(Protocol):
+    """Which access tokens are dead before their time; a part of `ports.Revocations`, word for word."""
+
+    def fresh(self) -> bool: ...
+
+    def covers(self, session_id: str, generation: int) -> bool: ...
+
+    async def ask(self, session_id: str, generation: int) -> bool: ...
+
+    def watch(self, listener: "Callable[[Change], None]") -> Callable[[], None]: ...
+
+
+class Checking(Protocol):
+    """What the decision about a token needs. A `Kit` has it, and so has a service that only verifies."""
+
+    @property
+    def policy(self) -> Policy: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def keyring(self) -> KnownKeys: ...
+
+    @property
+    def revocations(self) -> KnownRevocations: ...
+
+    @property
+    def cache(self) -> AccessCache: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKit:
+    """The tools of a service that only verifies: no accounts, no database, nothing that signs."""
+
+    policy: Policy
+    clock: Clock
+    keyring: KnownKeys
+    revocations: KnownRevocations
+    cache: AccessCache = field(default_factory=AccessCache)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,9 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
         return Accepted()
 
     @router.get("/me", responses=problems(401))
-    async def me(who: Annotated[Principal, Depends(guard)], user: Annotated[Account, Depends(user_of(guard))]) -> Me:
+    async def me(
+        who: Annotated[Principal, Depends(guard)], user: Annotated[Account, Depends(user_of(guard, open_house))]
+    ) -> Me:
         """Whoever is signed in."""
         return Me(
             user_id=user.id,

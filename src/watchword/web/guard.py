@@ -4,13 +4,13 @@ No `from __future__ import annotations` here: FastAPI would turn the guards' par
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any
 
 from fastapi import Security
 from fastapi.dependencies.utils import get_dependant
+from fastapi.openapi.models import HTTPBearer, OAuthFlowPassword, OAuthFlows
 from fastapi.openapi.models import OAuth2 as OAuth2Model
-from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.openapi.models import SecurityBase as SecurityModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
@@ -20,7 +20,7 @@ from watchword.core.errors import AuthError, InvalidRequest, InvalidToken, Missi
 from watchword.core.models import Account, Principal
 from watchword.core.tokens import Access
 from watchword.flows import authenticate
-from watchword.flows.kit import Kit
+from watchword.flows.kit import Checking, Kit
 from watchword.web.errors import Refused
 from watchword.web.lines import LINE, Line, Switchboard
 
@@ -29,6 +29,17 @@ logger: logging.Logger = logging.getLogger("watchword.guard")
 Open = Callable[[], Awaitable[Kit]]
 """Gives the kit, and starts the house first where no lifespan did."""
 
+OpenChecking = Callable[[], Awaitable[Checking]]
+"""The same, where nothing but tokens is looked at."""
+
+BEARER: SecurityModel = HTTPBearer(bearerFormat="JWT", description="An access token of the issuer.")
+"""What OpenAPI says where tokens are only checked, and signing in is another server's."""
+
+
+def password_login(prefix: str) -> SecurityModel:
+    """What OpenAPI says where one can sign in, so that Swagger's Authorize button works."""
+    return OAuth2Model(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl=f"{prefix}/login")))
+
 
 class Guard(SecurityBase):
     """A dependency that gives the Principal, on HTTP and WebSocket routes, and appears in OpenAPI.
@@ -36,16 +47,16 @@ class Guard(SecurityBase):
     `Security(auth.principal, scopes=[...])` is honoured, with any scopes of the routes above it.
     """
 
-    def __init__(self, open_house: Open) -> None:
+    def __init__(self, open_house: OpenChecking, model: SecurityModel) -> None:
         self.scheme_name = "Watchword"
-        self.model: SecurityModel = OAuth2Model(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="/login")))
+        self.model: SecurityModel = model
         self._open = open_house
         self._switchboard = Switchboard()
-        self._installed = False
+        self._installed = model is BEARER
 
     def moved_to(self, prefix: str) -> None:
         """The token URL that OpenAPI names, under the prefix of `install`."""
-        self.model = OAuth2Model(flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl=f"{prefix}/login")))
+        self.model = password_login(prefix)
         self._installed = True
 
     async def __call__(self, connection: HTTPConnection, needed: SecurityScopes) -> Principal:
@@ -61,13 +72,6 @@ class Guard(SecurityBase):
             raise Refused(error) from error
         return access.principal
 
-    async def user(self, who: Principal) -> Account:
-        """The principal's row, read now."""
-        try:
-            return await authenticate.user(await self._open(), who)
-        except AuthError as error:
-            raise Refused(error) from error
-
     async def require(self, who: Principal, max_age: int | None, methods: frozenset[str]) -> None:
         """Freshness (seconds) and factors."""
         try:
@@ -75,7 +79,7 @@ class Guard(SecurityBase):
         except AuthError as error:
             raise Refused(error) from error
 
-    async def _access(self, connection: HTTPConnection, kit: Kit) -> Access:
+    async def _access(self, connection: HTTPConnection, kit: Checking) -> Access:
         line: Line | None = connection.scope.get(LINE)
         token, subprotocol = presented(connection)
         if token is None:
@@ -83,17 +87,20 @@ class Guard(SecurityBase):
         access = await authenticate.bearer(kit, token)
         if connection.scope["type"] == "websocket":
             if line is None:
-                raise InvalidToken("a guarded WebSocket needs auth.install(app) on the application that serves it")
+                raise InvalidToken("a guarded WebSocket needs install(app) on the application that serves it")
             line.subprotocol = subprotocol
             line.watched = self._switchboard.watch(line, access, kit)
         return access
 
 
-def user_of(guard: Guard) -> Callable[..., Awaitable[Account]]:
-    """The dependency behind `auth.user`."""
+def user_of(guard: Guard, open_house: Open) -> Callable[..., Awaitable[Account]]:
+    """The dependency behind `auth.user`: the principal's row, read now."""
 
     async def user(who: Annotated[Principal, Security(guard)]) -> Account:
-        return await guard.user(who)
+        try:
+            return await authenticate.user(await open_house(), who)
+        except AuthError as error:
+            raise Refused(error) from error
 
     return user
 
@@ -120,12 +127,14 @@ def stands_in(dependency: Any, guard: Guard) -> bool:
 
 
 def requirement(
-    guard: Guard, scopes: frozenset[str], max_age: int | None, methods: frozenset[str]
+    guard: Guard, scopes: str | Iterable[str], *more: str, max_age: int | None, methods: Iterable[str]
 ) -> Callable[..., Awaitable[Principal]]:
-    """The dependency behind `auth.requires(...)`: the scopes stand in OpenAPI too."""
+    """The dependency behind `requires(...)`: the scopes stand in OpenAPI too."""
+    needed = sorted({*(scopes.split() if isinstance(scopes, str) else scopes), *more})
+    factors = frozenset(methods)
 
-    async def requires(who: Annotated[Principal, Security(guard, scopes=sorted(scopes))]) -> Principal:
-        await guard.require(who, max_age, methods)
+    async def requires(who: Annotated[Principal, Security(guard, scopes=needed)]) -> Principal:
+        await guard.require(who, max_age, factors)
         return who
 
     return requires

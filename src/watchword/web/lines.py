@@ -13,7 +13,7 @@ from watchword.core.errors import AuthError
 from watchword.core.models import Revoked
 from watchword.core.tokens import Access
 from watchword.flows import authenticate
-from watchword.flows.kit import Kit
+from watchword.flows.kit import Checking
 
 if TYPE_CHECKING:
     from watchword.ports import Change
@@ -96,7 +96,7 @@ class Line:
 class Lines:
     """All guarded lines of one event loop, watched by one task that lives as long as there are any."""
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Checking) -> None:
         self._kit = kit
         self._lines: set[Line] = set()
         self._news: set[str | None] = set()
@@ -177,7 +177,7 @@ class Switchboard:
     def __init__(self) -> None:
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Lines] = WeakKeyDictionary()
 
-    def watch(self, line: Line, access: Access, kit: Kit) -> Callable[[], None]:
+    def watch(self, line: Line, access: Access, kit: Checking) -> Callable[[], None]:
         """Cut the line when the access ends; call the result when the application is done with it."""
         loop = asyncio.get_running_loop()
         lines = self._by_loop.get(loop)

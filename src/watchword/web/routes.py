@@ -6,15 +6,17 @@ from watchword.web.accounts import account_routes
 from watchword.web.collisions import refuse
 from watchword.web.guard import Guard, Open
 from watchword.web.health import health_routes
+from watchword.web.revocations import revocation_routes
 from watchword.web.sessions import session_routes, token_routes
 from watchword.web.wellknown import well_known_routes
 
 __all__ = ["at_root", "below_prefix", "refuse", "well_known_routes"]
 
 
-def below_prefix(open_house: Open, guard: Guard) -> list[APIRouter]:
-    """The routes that `install(app, prefix=…)` moves."""
-    return [token_routes(open_house), session_routes(open_house, guard), account_routes(open_house, guard)]
+def below_prefix(open_house: Open, guard: Guard, *, services: bool) -> list[APIRouter]:
+    """The routes that `install(app, prefix=…)` moves; what is for other `services` where there are any."""
+    routers = [token_routes(open_house), session_routes(open_house, guard), account_routes(open_house, guard)]
+    return [*routers, revocation_routes(open_house)] if services else routers
 
 
 def at_root(open_house: Open, prefix: str, *, health: bool) -> list[APIRouter]:

@@ -6,9 +6,11 @@ from fastapi import APIRouter, Request, Response
 
 from watchword.core.errors import NotAtRoot
 from watchword.core.policy import JWKS_MAX_AGE
+from watchword.core.published import REVOCATIONS
 from watchword.web.answers import problems
 from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Open
+from watchword.web.revocations import PATH
 
 JWKS = "/.well-known/jwks.json"
 METADATA = "/.well-known/oauth-authorization-server"
@@ -36,6 +38,7 @@ def well_known_routes(open_house: Open, prefix: str) -> APIRouter:
         kit = await open_house()
         issuer = kit.policy.issuer.rstrip("/")
         response.headers["Cache-Control"] = cached
+        follows = {REVOCATIONS: f"{issuer}{prefix}{PATH}"} if kit.policy.service_keys else {}
         return {
             "issuer": kit.policy.issuer,
             "jwks_uri": issuer + JWKS,
@@ -43,6 +46,7 @@ def well_known_routes(open_house: Open, prefix: str) -> APIRouter:
             "token_endpoint_auth_methods_supported": ["none"],
             "grant_types_supported": ["refresh_token"],
             "response_types_supported": [],
+            **follows,
         }
 
     return router

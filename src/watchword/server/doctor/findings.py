@@ -58,6 +58,24 @@ REFUSED = (
     _weak("master-key-weak", "A master key is short, publicly known or guessable.", MASTER_KEY_CURE, "MASTER_KEYS"),
     _weak("master-key-missing", "Off localhost no master key is given.", MASTER_KEY_CURE, "MASTER_KEYS"),
     _weak(
+        "service-key-weak",
+        "A service key is short, publicly known, guessable, or holds what can't stand in a header.",
+        MASTER_KEY_CURE,
+        "SERVICE_KEYS",
+    ),
+    _weak(
+        "service-key-master",
+        "A master key is given to services too, so each of them could open the signing keys.",
+        f"Give services a key of their own. {MASTER_KEY_CURE}",
+        "SERVICE_KEYS",
+    ),
+    _weak(
+        "service-keys-symmetric",
+        "Services are told of revocations, but tokens are signed with HS256, so they can verify nothing.",
+        f"Set {PREFIX}SIGNING_ALG=ES256, or leave {PREFIX}SERVICE_KEYS out.",
+        "SERVICE_KEYS",
+    ),
+    _weak(
         "database-missing",
         "Off localhost no database is named.",
         "Say where users are kept: sqlite:////var/lib/app/watchword.db or postgresql://user:password@host/name.",

@@ -9,7 +9,7 @@ import logging
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -88,6 +88,21 @@ class SqlRevocations:
         statement = select(feed.c.position).where(feed.c.session_id == session_id, feed.c.generation >= generation)
         async with self._db.read() as connection:
             return (await connection.execute(statement.limit(1))).first() is not None
+
+    @verb
+    async def live(self, now: datetime) -> Sequence[Revoked]:
+        """See `ports.Revocations.live`."""
+        timestamp = now.timestamp()
+        if self.fresh():
+            return self._set.live(timestamp)
+        statement = select(feed.c.session_id, feed.c.generation, feed.c.expires_at).where(
+            feed.c.session_id.is_not(None), feed.c.expires_at > timestamp
+        )
+        async with self._db.read() as connection:
+            rows = (await connection.execute(statement)).all()
+        read = RevokedSet()
+        read.replace(Revoked(*row) for row in rows)
+        return read.live(timestamp)
 
     def apply(self, revoked: Iterable[Revoked]) -> None:
         """See `ports.Revocations.apply`."""

@@ -44,6 +44,23 @@ class RevocationsContract:
         stores.revocations.apply([Revoked("t", 1, NOW.timestamp())])
         assert len(changes) == 1
 
+    async def test_what_a_living_token_could_meet_is_listed_once_for_each_session(self, stores: Stores) -> None:
+        ada = await user(stores)
+        ended = [await opened(stores, ada, number, access_expires_at=NOW + number * ACCESS) for number in (1, 2, 3)]
+        for session in reversed(ended[1:]):
+            await stores.sessions.close(session.id, None, NOW)
+        await stores.revocations.start()
+        try:
+            both = [revoked.session_id for revoked in await stores.revocations.live(NOW)]
+            assert both == sorted(session.id for session in ended[1:])
+            (last,) = await stores.revocations.live(NOW + 2 * ACCESS + LEEWAY)
+            assert (last.session_id, last.generation) == (ended[2].id, 0)
+        finally:
+            await stores.revocations.stop()
+        assert [revoked.session_id for revoked in await stores.revocations.live(NOW)] == both, (
+            "the database says the same"
+        )
+
     async def test_a_stopped_feed_is_not_fresh(self, stores: Stores) -> None:
         await stores.revocations.start()
         await stores.revocations.stop()

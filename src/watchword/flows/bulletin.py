@@ -1,0 +1,153 @@
+"""Telling other services what was revoked: at once when something is, and anew every few seconds when nothing is."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from watchword.core import revocation_list, service_keys
+from watchword.core.errors import AuthError, InvalidToken, MissingToken, Overloaded, Unavailable
+from watchword.core.models import Revoked
+from watchword.flows.kit import Kit
+
+logger: logging.Logger = logging.getLogger("watchword.services")
+
+WAIT_SECONDS = 5.0
+"""The longest wait for news: a third of a list's life, so that one lost answer makes nobody stale."""
+
+LOOK_SECONDS = 0.2
+GAP_SECONDS = 0.05
+"""Between two looks at what is revoked, however many wait and whatever happens; on some databases each is a query."""
+
+MAX_WAITING = 1024
+"""Who may wait at a worker at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bulletin:
+    """A signed list, and the name of its content."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    name: str
+    revoked: Sequence[Revoked]
+
+
+def admit(kit: Kit, presented: str | None) -> None:
+    """Raise MissingToken or InvalidToken unless this is a service key."""
+    if presented is None:
+        raise MissingToken("no service key")
+    if not service_keys.known(presented, kit.policy.service_keys):
+        raise InvalidToken("not a service key", detail="The service key is not valid.")
+
+
+class Board:
+    """Where the services of one event loop wait. One task looks for all of them, while there are any.
+
+    Nobody who waits holds a connection to the database.
+    """
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._waiting = 0
+        self._last: _Look | AuthError | None = None
+        self._next: asyncio.Future[None] | None = None
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._signed: tuple[tuple[str, int, str], Bulletin] | None = None
+
+    async def next(self, seen: str | None, leaving: Callable[[], bool]) -> Bulletin:
+        """The list as soon as its content is not what was `seen`; at the latest when the wait is over, or `leaving`.
+
+        Raises Overloaded where too many wait, and Unavailable when nobody can say what is revoked.
+        """
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded("too many services wait for revocations")
+        self._waiting += 1
+        ends_at = self._loop.time() + WAIT_SECONDS
+        try:
+            look = await self._look(self._last)
+            while look.name == seen and self._loop.time() < ends_at and not leaving():
+                look = await self._look(None)
+        finally:
+            self._waiting -= 1
+        return self._sign(look)
+
+    async def _look(self, last: _Look | AuthError | None) -> _Look:
+        """`last`, or what is seen at the next look."""
+        if last is None:
+            if self._task is None or self._task.done():
+                self._task = self._loop.create_task(self._watch())
+            if self._next is None:
+                self._next = self._loop.create_future()
+            await asyncio.shield(self._next)
+            last = self._last
+        if isinstance(last, _Look):
+            return last
+        raise last or Unavailable("nobody looks for revocations any more")
+
+    async def _watch(self) -> None:
+        stop = self._kit.revocations.watch(self._on_change)
+        try:
+            while self._waiting:
+                self._woken.clear()
+                self._last = await self._read()
+                told, self._next = self._next, None
+                if told is not None:
+                    told.set_result(None)
+                await asyncio.sleep(GAP_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS - GAP_SECONDS)
+        finally:
+            stop()
+            self._last = None
+            if self._next is not None and not self._next.done():
+                self._next.set_result(None)
+
+    async def _read(self) -> _Look | AuthError:
+        try:
+            revoked = await self._kit.revocations.live(self._kit.clock.now())
+        except AuthError as error:
+            return error
+        except Exception as error:
+            logger.exception("what is revoked can't be told to the services")
+            return Unavailable(type(error).__name__)
+        if isinstance(self._last, _Look) and revoked == self._last.revoked:
+            return self._last
+        return _Look(revocation_list.name(revoked), revoked)
+
+    def _sign(self, look: _Look) -> Bulletin:
+        """Of those who are told the same in the same second, all get one signature."""
+        now, ring = self._kit.clock.now(), self._kit.keyring.ring
+        key = look.name, int(now.timestamp()), ring.signer(now).kid
+        if self._signed is None or self._signed[0] != key:
+            text = revocation_list.sign(ring, self._kit.policy.issuer, look.revoked, now)
+            self._signed = key, Bulletin(look.name, text)
+        return self._signed[1]
+
+    def _on_change(self, _: object) -> None:
+        """From any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+
+class Boards:
+    """The board of each event loop."""
+
+    def __init__(self) -> None:
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Board] = WeakKeyDictionary()
+
+    def here(self, kit: Kit) -> Board:
+        """This loop's."""
+        loop = asyncio.get_running_loop()
+        board = self._by_loop.get(loop)
+        if board is None or board._kit is not kit:
+            board = self._by_loop[loop] = Board(kit)
+        return board
