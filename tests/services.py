@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import httpx2
 from fastapi import Depends, FastAPI, WebSocket
 from tests.core import forge
-from tests.house import PATIENCE
+from tests.house import PATIENCE, House, Socket
 
 from watchword import Principal, Verifier
 from watchword.core import strict_json
@@ -19,6 +19,8 @@ ISSUER = "https://auth.example.com"
 METADATA = "/.well-known/oauth-authorization-server"
 JWKS = "/.well-known/jwks.json"
 REVOCATIONS = "/revocations"
+SERVICE_KEY = "kZ3-vQ8wT1bXn5Jr7LdYc0HsFm2PgA9e"
+"""The key by which an issuer knows the service."""
 
 Answer = httpx2.Response | Exception | Callable[[httpx2.Request], Awaitable[httpx2.Response]]
 
@@ -53,6 +55,25 @@ class Scripted:
         key = forge.signer("ES256", kid, int(kid[-1]) if kid[-1].isdigit() else 9)
         return forge.signed(forge.header(kid=kid), strict_json.dumps(payload), key)
 
+    def announces(self) -> None:
+        """Offer a list of revocations from now on, an empty one at first."""
+        self.tells(METADATA, self.metadata(watchword_revocations_uri=self.issuer + REVOCATIONS))
+        self.revokes()
+
+    def revokes(self, *sessions: str, **changes: Any) -> None:
+        """Answer with this list from now on."""
+        self.tells(REVOCATIONS, self.listed(*sessions, **changes).encode())
+
+    def listed(self, *sessions: str, kid: str = "kid-1", **changes: Any) -> str:
+        """A good list; a claim that is given as `...` is left out, `header` changes the header."""
+        until = int(forge.T) + 600
+        claims = {"iss": self.issuer, "iat": int(forge.T), "exp": int(forge.T) + 15}
+        claims |= {"revoked": [[session_id, 3, until] for session_id in sessions], "retired": []}
+        head = forge.header(kid=kid, typ="revocations+jwt") | changes.pop("header", {})
+        claims = {name: value for name, value in (claims | changes).items() if value is not ...}
+        head = {name: value for name, value in head.items() if value is not ...}
+        return forge.signed(head, strict_json.dumps(claims), forge.signer("ES256", kid, int(kid[-1])))
+
     @property
     def transport(self) -> httpx2.MockTransport:
         return httpx2.MockTransport(self._answer)
@@ -82,6 +103,27 @@ class Service:
     clock: FrozenClock
     client: httpx2.AsyncClient
 
+    def socket(self, token: str) -> Socket:
+        """A WebSocket to the service, on the test's own event loop."""
+        return Socket(
+            self.app,
+            {
+                "type": "websocket",
+                "asgi": {"version": "3.0", "spec_version": "2.4"},
+                "scheme": "ws",
+                "path": "/ws",
+                "raw_path": b"/ws",
+                "query_string": b"",
+                "root_path": "",
+                "headers": [(b"host", b"items.example.com"), (b"authorization", f"Bearer {token}".encode())],
+                "subprotocols": [],
+                "client": ("203.0.113.7", 50000),
+                "server": ("items.example.com", 80),
+                "state": {},
+                "extensions": {},
+            },
+        )
+
     async def get(self, token: str | None, path: str = "/items/") -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         return await self.client.get(path, headers=headers)
@@ -93,6 +135,23 @@ async def serving(issuer: Scripted, clock: FrozenClock | None = None, **options:
     clock = clock or FrozenClock(forge.NOW)
     verifier = Verifier(issuer.issuer, clock=clock, transport=issuer.transport, **options)
     async with started(verifier, clock) as service:
+        yield service
+
+
+@contextlib.asynccontextmanager
+async def beside(house: House, **options: Any) -> AsyncIterator[Service]:
+    """A started service that believes a real house, whose clock is its own too."""
+    loop = asyncio.get_running_loop()
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        """The Verifier asks from a thread; the house lives on the test's event loop."""
+        asked = house.client.request("GET", request.url, headers=request.headers)
+        answer = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop))
+        return httpx2.Response(answer.status_code, content=answer.content, headers=answer.headers)
+
+    transport = httpx2.MockTransport(answer)
+    issuer = (await house.kit()).policy.issuer
+    async with started(Verifier(issuer, clock=house.clock, transport=transport, **options), house.clock) as service:
         yield service
 
 

@@ -35,13 +35,14 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class PublishedKeys:
-    """A published key set. What stands in it verifies; what does not, never."""
+    """A published key set. What stands in it verifies, unless the issuer has said since that it was `retired`."""
 
     keys: KeySet
+    retired: frozenset[str] = frozenset()
 
     def alive(self, kid: str, timestamp: float) -> bool:  # noqa: ARG002 - a published key has no deadline
         """See `keys.VerifyingRing`."""
-        return kid in self.keys
+        return kid in self.keys and kid not in self.retired
 
 
 def metadata_urls(issuer: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
-"""The revocations that still matter, as a signed list for other services: a JWS of a type of its own, which lives for seconds.
+"""What was revoked and still matters, as a signed list for other services: a JWS of a type of its own that lives for seconds.
 
-Nobody takes it for an access token, nor an access token for it: `typ` differs, and so do the claims (RFC 8725 3.11, 3.12).
+It names sessions and, since their tokens are dead too, the signing keys that an operator has stopped. Nobody takes it for an
+access token, nor an access token for it: `typ` differs, and so do the claims (RFC 8725 3.11, 3.12).
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from watchword.core.tokens import MAX_INT
 TYP = "revocations+jwt"
 MEDIA_TYPE = f"application/{TYP}"
 HEADER = frozenset({"alg", "kid", "typ"})
-REQUIRED = frozenset({"iss", "iat", "exp", "revoked"})
+REQUIRED = frozenset({"iss", "iat", "exp", "revoked", "retired"})
 
 LIFE = timedelta(seconds=15)
 """How long a list is fresh: after so much silence a service knows that it may have missed something."""
@@ -34,12 +35,15 @@ class RevocationList:
     """A genuine list: everything that was revoked and still matters, and until when (epoch seconds) that is all."""
 
     revoked: tuple[Revoked, ...]
+    retired: frozenset[str]
     expires_at: float
 
 
-def name(revoked: Sequence[Revoked]) -> str:
-    """What an ETag says of this content (RFC 9110 8.8.3): the same content has the same name, whoever signs it and when."""
-    return jose.b64encode(hashlib.sha256(strict_json.dumps({"revoked": _entries(revoked)})).digest()[:18])
+def name(ring: KeyRing, revoked: Sequence[Revoked], now: datetime) -> str:
+    """What an ETag says of this content (RFC 9110 8.8.3): the same content has the same name, whichever worker signs it and
+    when. With the next signing key it is another: a service that meets it learns of new keys."""
+    content = {"revoked": _entries(revoked), "retired": _retired(ring), "kid": ring.signer(now).kid}
+    return jose.b64encode(hashlib.sha256(strict_json.dumps(content)).digest()[:18])
 
 
 def sign(ring: KeyRing, issuer: str, revoked: Sequence[Revoked], now: datetime) -> str:
@@ -56,6 +60,7 @@ def sign(ring: KeyRing, issuer: str, revoked: Sequence[Revoked], now: datetime) 
         "iat": issued_at,
         "exp": issued_at + int(LIFE.total_seconds()),
         "revoked": _entries(revoked),
+        "retired": _retired(ring),
     }
     text = jose.sign(key, TYP, strict_json.dumps(claims))
     if len(text) > MAX_LIST:
@@ -85,11 +90,21 @@ def read(text: str, ring: VerifyingRing, issuer: str, timestamp: float) -> Revoc
         raise InvalidToken("it lives longer than a list may")
     if not isinstance(claims["revoked"], list) or not all(map(_is_entry, claims["revoked"])):
         raise InvalidToken("an entry in it is malformed")
-    return RevocationList(tuple(Revoked(*entry) for entry in claims["revoked"]), float(claims["exp"]))
+    if not isinstance(claims["retired"], list) or not all(isinstance(kid, str) for kid in claims["retired"]):
+        raise InvalidToken("a key in it is malformed")
+    return RevocationList(
+        revoked=tuple(Revoked(*entry) for entry in claims["revoked"]),
+        retired=frozenset(claims["retired"]),
+        expires_at=float(claims["exp"]),
+    )
 
 
 def _entries(revoked: Iterable[Revoked]) -> list[list[Any]]:
     return [[one.session_id, one.generation, int(one.expires_at)] for one in revoked]
+
+
+def _retired(ring: KeyRing) -> list[str]:
+    return sorted(record.kid for record in ring.records if record.retired_at is not None)
 
 
 def _is_entry(entry: object) -> bool:

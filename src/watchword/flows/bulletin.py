@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,8 +36,11 @@ class Bulletin:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
+    """What was seen. `changes` had been told of when it began."""
+
     name: str
     revoked: Sequence[Revoked]
+    changes: int
 
 
 def admit(kit: Kit, presented: str | None) -> None:
@@ -56,12 +60,14 @@ class Board:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._waiting = 0
+        self._count = itertools.count(1)
+        self._changes = 0
         self._last: _Look | AuthError | None = None
         self._next: asyncio.Future[None] | None = None
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self._signed: tuple[tuple[str, int, str], Bulletin] | None = None
+        self._signed: tuple[tuple[str, int], Bulletin] | None = None
 
     async def next(self, seen: str | None, leaving: Callable[[], bool]) -> Bulletin:
         """The list as soon as its content is not what was `seen`; at the latest when the wait is over, or `leaving`.
@@ -71,27 +77,29 @@ class Board:
         if self._waiting >= MAX_WAITING:
             raise Overloaded("too many services wait for revocations")
         self._waiting += 1
-        ends_at = self._loop.time() + WAIT_SECONDS
+        ends_at, changes = self._loop.time() + WAIT_SECONDS, self._changes
         try:
-            look = await self._look(self._last)
-            while look.name == seen and self._loop.time() < ends_at and not leaving():
-                look = await self._look(None)
+            look = self._recent(changes) or await self._look()
+            while look.changes < changes or (look.name == seen and self._loop.time() < ends_at and not leaving()):
+                look = await self._look()
         finally:
             self._waiting -= 1
         return self._sign(look)
 
-    async def _look(self, last: _Look | AuthError | None) -> _Look:
-        """`last`, or what is seen at the next look."""
-        if last is None:
-            if self._task is None or self._task.done():
-                self._task = self._loop.create_task(self._watch())
-            if self._next is None:
-                self._next = self._loop.create_future()
-            await asyncio.shield(self._next)
-            last = self._last
-        if isinstance(last, _Look):
-            return last
-        raise last or Unavailable("nobody looks for revocations any more")
+    def _recent(self, changes: int) -> _Look | None:
+        """The last look, where nothing was told of since."""
+        return self._last if isinstance(self._last, _Look) and self._last.changes == changes else None
+
+    async def _look(self) -> _Look:
+        """What is seen at the next look."""
+        if self._task is None or self._task.done():
+            self._task = self._loop.create_task(self._watch())
+        if self._next is None:
+            self._next = self._loop.create_future()
+        await asyncio.shield(self._next)
+        if isinstance(self._last, _Look):
+            return self._last
+        raise self._last or Unavailable("nobody looks for revocations any more")
 
     async def _watch(self) -> None:
         stop = self._kit.revocations.watch(self._on_change)
@@ -112,28 +120,30 @@ class Board:
                 self._next.set_result(None)
 
     async def _read(self) -> _Look | AuthError:
+        kit, changes = self._kit, self._changes
         try:
-            revoked = await self._kit.revocations.live(self._kit.clock.now())
+            await kit.keyring.follow(heard=kit.revocations.fresh())
+            now = kit.clock.now()
+            revoked = await kit.revocations.live(now)
+            return _Look(revocation_list.name(kit.keyring.ring, revoked, now), revoked, changes)
         except AuthError as error:
             return error
         except Exception as error:
             logger.exception("what is revoked can't be told to the services")
             return Unavailable(type(error).__name__)
-        if isinstance(self._last, _Look) and revoked == self._last.revoked:
-            return self._last
-        return _Look(revocation_list.name(revoked), revoked)
 
     def _sign(self, look: _Look) -> Bulletin:
         """Of those who are told the same in the same second, all get one signature."""
-        now, ring = self._kit.clock.now(), self._kit.keyring.ring
-        key = look.name, int(now.timestamp()), ring.signer(now).kid
-        if self._signed is None or self._signed[0] != key:
-            text = revocation_list.sign(ring, self._kit.policy.issuer, look.revoked, now)
-            self._signed = key, Bulletin(look.name, text)
+        now = self._kit.clock.now()
+        signed = look.name, int(now.timestamp())
+        if self._signed is None or self._signed[0] != signed:
+            text = revocation_list.sign(self._kit.keyring.ring, self._kit.policy.issuer, look.revoked, now)
+            self._signed = signed, Bulletin(look.name, text)
         return self._signed[1]
 
     def _on_change(self, _: object) -> None:
-        """From any thread."""
+        """From any thread. Counted here and now: whoever comes next is told of it, also before this loop has turned."""
+        self._changes = next(self._count)
         with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(self._woken.set)
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from watchword.core.clock import Clock
@@ -69,6 +70,12 @@ class IssuerKeys:
         """Whether the issuer still publishes this key."""
         return self.ring.alive(kid, timestamp)
 
+    def retire(self, kids: frozenset[str]) -> None:
+        """The issuer says that these keys were stopped: believed at once, and also while a cached key set still has them."""
+        if self._ring is not None and not kids <= self._ring.retired:
+            self._ring = replace(self._ring, retired=self._ring.retired | kids)
+            self.changed()
+
     async def follow(self, *, heard: bool) -> None:
         """Nothing is loaded for a request; it is refused while there are no keys."""
         _ = heard, self.ring
@@ -125,6 +132,8 @@ class IssuerKeys:
             return  # a later question was answered first: it must not be undone
         if not len(ring.keys):
             logger.error(EMPTY)
+        if self._ring is not None:
+            ring = replace(ring, retired=frozenset(kid for kid in self._ring.retired if kid in ring.keys))
         self._ring, self._taken_at, self._due_at = ring, asked_at, asked_at + seconds
         self.changed()
 

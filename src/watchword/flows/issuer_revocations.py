@@ -113,6 +113,7 @@ class IssuerRevocations:
         for revoked in listed.revoked:
             if self._set.add(revoked):
                 self._tell(revoked)
+        self._keys.retire(listed.retired)
         self._set.forget(self._clock.timestamp())
         self._fresh_until = max(self._fresh_until, listed.expires_at)
         if self._complained:
