@@ -25,7 +25,7 @@ ACCOUNT = {"email": "ada@example.com", "password": PASSWORD}
 
 async def until_refused(client: httpx2.AsyncClient, url: str, bearer: dict[str, str], since: float) -> float:
     """Milliseconds from `since` to the end of the first answer that is 401."""
-    while (await client.get(f"{url}/items/", headers=bearer)).status_code != 401:
+    while (await client.get(url, headers=bearer)).status_code != 401:
         pass
     return (time.perf_counter() - since) * 1000
 
@@ -44,7 +44,7 @@ async def measure(urls: list[str], logouts: int) -> list[float]:
             await asyncio.sleep(number * GOLDEN % 1 * POLL_SECONDS)
             await client.post(f"{urls[0]}/logout", headers=bearer)
             since = time.perf_counter()
-            lags += await asyncio.gather(*(until_refused(client, url, bearer, since) for url in urls[1:]))
+            lags += await asyncio.gather(*(until_refused(client, f"{url}/items/", bearer, since) for url in urls[1:]))
             print(f"\r{number + 1}/{logouts} logouts", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return lags
