@@ -200,7 +200,7 @@ def verify(token: str, keys: KeySet, limit: int = MAX_TOKEN) -> Verified:
     """
     given: object = token
     if not isinstance(given, str) or len(given) > limit or not COMPACT.fullmatch(given):
-        raise MalformedToken(f"not a compact JWS of at most {limit} bytes")
+        raise MalformedToken("not a compact JWS of at most 8 KB" if limit == MAX_TOKEN else "not a compact JWS, or too long")
     encoded_header, encoded_payload, encoded_signature = token.split(".")
     if len(encoded_header) > MAX_HEADER:
         raise MalformedToken("the header is over 2 KB")
