@@ -235,6 +235,12 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     "a blank audience": (settings(audience=" "), "audience-invalid"),
     "a short master key": (settings(master_keys="short"), "master-key-weak"),
     "no master key": (lambda place: place.unset("master_keys"), "master-key-missing"),
+    "a short service key": (settings(service_keys="short"), "service-key-weak"),
+    "the master key for a service": (settings(service_keys=KEY), "service-key-master"),
+    "services that can verify nothing": (
+        settings(service_keys=OTHER_KEY, signing_alg="HS256"),
+        "service-keys-symmetric",
+    ),
     "no database named": (lambda place: place.unset("database_url"), "database-missing"),
     "idle beyond absolute": (settings(refresh_idle="7200", refresh_absolute="3600"), "refresh-idle-beyond-absolute"),
     "every proxy trusted": (settings(trusted_proxies="*"), "trusted-proxies-wildcard"),

@@ -200,7 +200,9 @@ def verify(token: str, keys: KeySet, limit: int = MAX_TOKEN) -> Verified:
     """
     given: object = token
     if not isinstance(given, str) or len(given) > limit or not COMPACT.fullmatch(given):
-        raise MalformedToken("not a compact JWS of at most 8 KB" if limit == MAX_TOKEN else "not a compact JWS, or too long")
+        raise MalformedToken(
+            "not a compact JWS of at most 8 KB" if limit == MAX_TOKEN else "not a compact JWS, or too long"
+        )
     encoded_header, encoded_payload, encoded_signature = token.split(".")
     if len(encoded_header) > MAX_HEADER:
         raise MalformedToken("the header is over 2 KB")
