@@ -100,8 +100,9 @@ class Verifier:
         return self
 
     async def open(self) -> Checking:
-        """The tools that check a token. Starts following on first use, when no lifespan did."""
-        if not self._follower.running:
+        """The tools that check a token. Starts following on first use, when no lifespan did; any number of callers wait for
+        one start."""
+        if not self._follower.settled:
             await self.start()
         return self._kit
 

@@ -4,8 +4,11 @@ The row KY-08: each test is one way to make a Verifier believe foreign keys, sta
 """
 
 import asyncio
+import contextlib
+import gc
 import gzip
 import logging
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 from tests.core import forge
+from tests.house import PATIENCE
 from tests.services import ISSUER, JWKS, METADATA, Scripted, Service, serving, until, until_answered
 
 from watchword import ConfigError, Verifier
@@ -20,6 +24,7 @@ from watchword.core import published, strict_json
 from watchword.core.errors import Unavailable
 from watchword.flows import issuer_keys
 from watchword.stores import issuer as http
+from watchword.testing import FrozenClock
 
 
 @pytest.fixture
@@ -381,10 +386,57 @@ class TestLife:
             issuer.tells(METADATA, issuer.metadata())
             await until_answered(service, issuer.token(), 200)
 
-    async def test_it_starts_on_first_use(self, issuer: Scripted) -> None:
+    async def test_it_starts_on_first_use_and_all_wait_for_one_start(self, issuer: Scripted) -> None:
         async with serving(issuer) as service:
             await service.verifier.stop()
-            assert (await service.get(issuer.token())).status_code == 200
+            service.clock.tick(300)
+            before = len(issuer.fetched)
+            answers = await asyncio.gather(*(service.get(issuer.token()) for _ in range(10)))
+            assert [answer.status_code for answer in answers] == [200] * 10
+            assert issuer.fetched[before:] == [METADATA, JWKS]
+
+    def test_a_client_without_a_lifespan_is_served(self, issuer: Scripted) -> None:
+        """`TestClient(app)` without `with` runs each request on an event loop of its own."""
+        from fastapi import Depends, FastAPI
+        from fastapi.testclient import TestClient
+
+        verifier = Verifier(ISSUER, clock=FrozenClock(forge.NOW), transport=issuer.transport)
+        app = FastAPI(dependencies=[Depends(verifier.principal)])
+        app.get("/")(lambda: "ok")
+        client = TestClient(app)
+        for _ in range(2):
+            assert client.get("/", headers={"Authorization": f"Bearer {issuer.token()}"}).status_code == 200
+        assert client.get("/").status_code == 401
+        assert issuer.fetched == [METADATA, JWKS]
+        asyncio.run(verifier.stop())
+
+    async def test_the_lifespan_follows_and_lets_go(self, issuer: Scripted) -> None:
+        """The application's own lifespan runs inside, when the keys are there."""
+        threads: list[int] = []
+
+        @contextlib.asynccontextmanager
+        async def own(_: object) -> AsyncIterator[None]:
+            threads.append(_following())
+            yield
+            threads.append(_following())
+
+        from fastapi import FastAPI
+
+        app = FastAPI(lifespan=own)
+        Verifier(ISSUER, clock=FrozenClock(forge.NOW), transport=issuer.transport).install(app)
+        async with app.router.lifespan_context(app):
+            assert issuer.fetched == [METADATA, JWKS]
+        assert [*threads, _following()] == [1, 1, 0]
+
+    def test_one_that_is_dropped_ends_its_thread(self, issuer: Scripted) -> None:
+        verifier = Verifier(ISSUER, clock=FrozenClock(forge.NOW), transport=issuer.transport)
+        asyncio.run(_start(verifier))
+        del verifier
+        gc.collect()
+        for thread in threading.enumerate():
+            if thread.name == "watchword-issuer":
+                thread.join(PATIENCE)
+        assert _following() == 0
 
     async def test_an_issuer_without_public_keys_is_told_what_to_change(
         self, issuer: Scripted, caplog: pytest.LogCaptureFixture
@@ -436,6 +488,14 @@ async def test_an_issuer_below_a_path_is_found(caplog: pytest.LogCaptureFixture)
     issuer.answers["/auth" + JWKS] = issuer.answers[JWKS]
     async with serving(issuer) as service:
         assert (await service.get(issuer.token())).status_code == 200
+
+
+def _following() -> int:
+    return sum(thread.name == "watchword-issuer" for thread in threading.enumerate())
+
+
+async def _start(verifier: Verifier) -> None:
+    await verifier.start()
 
 
 def _logged(caplog: pytest.LogCaptureFixture, text: str) -> Any:

@@ -36,9 +36,10 @@ class Follower:
         self._life: _Life | None = None
 
     @property
-    def running(self) -> bool:
-        """Whether the thread is there."""
-        return self._life is not None and not self._life.ended.is_set()
+    def settled(self) -> bool:
+        """Whether the thread is there, and has tried each step."""
+        life = self._life
+        return life is not None and not life.ended.is_set() and len(life.tried) == len(self._steps)
 
     async def start(self) -> None:
         """Start the thread once, and wait until each step was tried once; not for ever, for the issuer may be down."""
@@ -49,7 +50,7 @@ class Follower:
                 threading.Thread(target=_run, args=(self._life, work), name="watchword-issuer", daemon=True).start()
             life = self._life
         for _ in range(int(FIRST_SECONDS / WAIT_SECONDS)):
-            if len(life.tried) == len(self._steps) or life.ended.is_set():
+            if self.settled or life.ended.is_set():
                 return
             await asyncio.sleep(WAIT_SECONDS)
 
