@@ -77,7 +77,7 @@ async def test_what_another_process_revokes_is_heard(worker: Worker) -> None:
 
 
 async def test_a_feed_whose_thread_died_is_replaced_by_asking_the_database(worker: Worker) -> None:
-    """RV-03: a dead thread must not mean that nothing is revoked any more."""
+    """RV-06: a dead thread must not mean that nothing is revoked any more."""
     worker.go_silent()
     worker.revoke("a")
     assert not worker.feed.fresh()
@@ -99,7 +99,7 @@ async def test_silence_counts_from_the_moment_before_the_last_reading(worker: Wo
 
 
 async def test_nobody_is_accepted_while_neither_feed_nor_database_can_be_read(worker: Worker) -> None:
-    """RV-03: 503, never 200; and the feed is back by itself when its table is."""
+    """RV-06: 503, never 200; and the feed is back by itself when its table is."""
     with worker.elsewhere() as connection:
         connection.execute("ALTER TABLE watchword_feed RENAME TO away")
     worker.clock.tick(SILENCE)
@@ -114,7 +114,7 @@ async def test_nobody_is_accepted_while_neither_feed_nor_database_can_be_read(wo
 
 
 async def test_a_rewound_feed_is_read_from_the_start(worker: Worker) -> None:
-    """RV-05: a restored backup; the newest rows are gone, and their positions are given again."""
+    """RV-06: a restored backup; the newest rows are gone, and their positions are given again."""
     changes: list[Change] = []
     worker.feed.watch(changes.append)
     worker.revoke("a", "b", "c")
@@ -131,7 +131,7 @@ async def test_a_rewound_feed_is_read_from_the_start(worker: Worker) -> None:
 
 @pytest.mark.parametrize("again", [("d", "e"), ("d", "e", "f")], ids=["as far", "further"])
 async def test_a_feed_that_was_rewound_and_has_caught_up_is_recognised(worker: Worker, again: tuple[str, ...]) -> None:
-    """RV-05: between two polls the positions may be given again, so the newest position alone proves nothing."""
+    """RV-06: between two polls the positions may be given again, so the newest position alone proves nothing."""
     worker.revoke("a", "b", "c")
     await until(lambda: worker.feed.covers("c", 0))
     with worker.elsewhere() as connection:
