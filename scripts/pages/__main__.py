@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 
-from scripts.pages import command_line, doctor, errors, settings
+from scripts.pages import command_line, doctor, errors, security, settings
 from scripts.pages.marked import DOCS, LANGUAGES, Maker, Unsaid, filled
 
 DOCTOR: dict[str, Maker] = {
@@ -26,6 +26,7 @@ def pages() -> Iterator[tuple[Path, str]]:
         yield _page(folder / "settings.md", language, {"settings": settings.made})
         yield _page(folder / "command-line.md", language, {"commands": command_line.made})
         yield _page(folder / "doctor.md", language, DOCTOR)
+        yield _page(folder / "security.md", language, {"rows": security.made})
         for code in errors.codes():
             path = folder / "errors" / f"{errors.slug(code)}.md"
             yield _page(path, language, {"facts": partial(errors.facts, code), "answer": partial(_answer, code)})

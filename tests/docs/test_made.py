@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from scripts.pages import command_line, doctor, errors, settings
+from scripts.pages import command_line, doctor, errors, security, settings
 from scripts.pages.__main__ import pages as made
 from scripts.pages.marked import DOCS, LANGUAGES, ROOT, Unsaid, filled, parts
 
@@ -50,6 +50,69 @@ def test_a_check_without_a_korean_text_is_told(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(Unsaid, match="setting-unknown"):
         doctor.refusals("ko")
     assert {"setting-unknown.weakness", "token-alg-none.title"} <= set(doctor.unsaid())
+
+
+def test_every_promise_of_the_security_page_is_shown_by_a_test() -> None:
+    """Or the page says what is not there yet that it could hold for, and no test shows it then."""
+    assert security.unshown() == []
+    assert security.no_more_absent() == []
+
+
+def test_every_row_that_a_test_names_is_promised_in_both_languages() -> None:
+    assert security.unpromised() == []
+    assert security.unsaid() == []
+    english, korean = ([(one.name, list(one.promises)) for one in security.groups(each)] for each in LANGUAGES)
+    assert english == korean, "in one order"
+    assert all(row.startswith(f"{group}-") for group, rows in english for row in rows)
+    assert all(rows == sorted(rows) for _, rows in english)
+
+
+def test_no_test_is_left_out_because_its_row_is_misspelt() -> None:
+    """`TF-01: …`, `RV-01, RV-04: …`, `RF-03, under READ COMMITTED: …`."""
+    assert security.misspelt() == []
+
+
+@pytest.mark.parametrize(
+    ("docstring", "rows"),
+    [
+        ("TF-01: the attacker takes a token", ("TF-01",)),
+        ("RV-01, RV-04: a stolen token", ("RV-01", "RV-04")),
+        ("CF-01, CF-02 and CF-03: in a hurry", ("CF-01", "CF-02", "CF-03")),
+        ("RF-03, under READ COMMITTED: the row's lock", ("RF-03",)),
+        ("TF-01 is not shown here: it is elsewhere", ()),
+        ("TF-011: no row", ()),
+        ("As TF-01: no beginning", ()),
+        ("RFC 9068: no row", ()),
+    ],
+)
+def test_a_docstring_shows_the_rows_that_it_begins_with(docstring: str, rows: tuple[str, ...]) -> None:
+    assert security.rows(docstring) == rows
+
+
+def test_the_tests_of_a_file_are_its_functions_and_the_methods_of_its_classes() -> None:
+    source = """
+async def test_one(): "TF-01: one"
+def helper(): "TF-02: none"
+class TestMore:
+    "TF-03: none"
+    def test_two(self):
+        '''TF-04: of
+        two lines'''
+def test_three(): ...
+"""
+    found = list(security.read(source, "tests/attacks/test_it.py"))
+    assert [(one.name, one.rows) for one in found] == [
+        ("test_one", ("TF-01",)),
+        ("test_three", ()),
+        ("test_two", ("TF-04",)),
+    ]
+
+
+def test_a_promise_in_one_language_alone_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "short.toml").write_text('[TF]\nheading = "위조"\nTF-01 = "거절합니다."\n', encoding="utf-8")
+    monkeypatch.setitem(security.PROMISES, "ko", tmp_path / "short.toml")
+    with pytest.raises(Unsaid, match="TF-02"):
+        security.made("ko")
 
 
 def test_every_finding_leads_to_a_place_that_is_there() -> None:
