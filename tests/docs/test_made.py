@@ -68,7 +68,7 @@ def test_every_row_that_a_test_names_is_promised_in_both_languages() -> None:
 
 
 def test_no_test_is_left_out_because_its_row_is_misspelt() -> None:
-    """`TF-01: …`, `RV-01, RV-04: …`, `RF-03, under READ COMMITTED: …`."""
+    """`TF-01: …`, `RV-01, RV-04: …`, `RF-03, on PostgreSQL: …`: a docstring that begins with a row goes on like that."""
     assert security.misspelt() == []
 
 
@@ -106,6 +106,26 @@ def test_three(): ...
         ("test_three", ()),
         ("test_two", ("TF-04",)),
     ]
+
+
+def test_a_promise_names_its_tests_or_says_why_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "rows.toml").write_text(
+        '[TF]\nheading = "Forged"\nTF-01 = "One."\nTF-02 = { text = "Two.", absent = "There is no two yet." }\n'
+        'TF-03 = "Three."\nTF-04 = "Four."\n'
+    )
+    for language in LANGUAGES:
+        monkeypatch.setitem(security.PROMISES, language, tmp_path / "rows.toml")
+    found = [("a.py", "test_one"), ("b.py", "test_two"), ("b.py", "test_three")]
+    tests = [security.Test(file, name, "TF-01, TF-04: it") for file, name in found]
+    monkeypatch.setattr(security, "shown", lambda: {"TF-01": tests, "TF-04": tests[:1]})
+    assert security.made("en") == (
+        "### Forged { #tf }\n\n| row | promise | shown by |\n|---|---|---|\n"
+        "| TF-01 | One. | `a.py`: `test_one`<br>`b.py`: 2 tests |\n| TF-02 | Two. | There is no two yet. |\n"
+        "| TF-03 | Three. | — |\n| TF-04 | Four. | `a.py`: `test_one` |"
+    )
+    assert (security.unshown(), security.no_more_absent()) == (["TF-03"], [])
+    monkeypatch.setattr(security, "shown", lambda: {"TF-02": tests})
+    assert security.no_more_absent() == ["TF-02"]
 
 
 def test_a_promise_in_one_language_alone_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
