@@ -26,7 +26,7 @@ SHOWS = re.compile(rf"(?P<rows>{ROW}(?:(?:, | and |, and ){ROW})*)(?:, [^:]+)?: 
 PROMISES = {"en": Path(__file__).with_name("promises.toml"), "ko": Path(__file__).with_name("promises.ko.toml")}
 WORDS = {
     "en": {"row": "row", "promise": "promise", "shown": "shown by", "many": "{n} tests"},
-    "ko": {"row": "항목", "promise": "약속", "shown": "보여 주는 테스트", "many": "테스트 {n}개"},
+    "ko": {"row": "항목", "promise": "약속", "shown": "확인하는 테스트", "many": "테스트 {n}개"},
 }
 
 
