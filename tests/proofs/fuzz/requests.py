@@ -21,7 +21,7 @@ from watchword.core import scopes
 from watchword.core.errors import InvalidRequest
 from watchword.core.policy import Policy
 from watchword.flows.kit import Kit
-from watchword.web import accounts, client, device, door, guard, sessions
+from watchword.web import accounts, client, device, guard, sessions
 
 NOBODY = "Nobody is in."
 FORMS = ("/login", "/refresh", "/logout")
@@ -46,8 +46,7 @@ async def _open_house() -> Kit:
 def application() -> FastAPI:
     """The routes, as `install` would take them."""
     app = FastAPI(openapi_url=None)
-    who = guard.Guard(_open_house)
-    who.moved_to("")
+    who = guard.Guard(_open_house, guard.password_login(""))
     for router in (
         sessions.token_routes(_open_house),
         sessions.session_routes(_open_house, who),
@@ -184,11 +183,11 @@ def _client(data: bytes) -> None:
 
 def _host(data: bytes) -> None:
     """A host that counts as this machine is one to whoever resolves it, too."""
-    host = door._host(_connection(data, b"host").scope)
-    if not client.is_local(host):
+    hosts = _connection(data, b"host").headers.getlist("host")
+    if len(hosts) != 1 or not client.is_local(hosts[0]):
         raise Refusing
-    name = (urlsplit(f"//{host}").hostname or "").partition("%")[0].removesuffix(".")
-    assert name in ("testserver", "test", "localhost") or name.endswith(".localhost") or _loopback(name), ascii(host)
+    name = (urlsplit(f"//{hosts[0]}").hostname or "").partition("%")[0].removesuffix(".")
+    assert name in ("testserver", "test", "localhost") or name.endswith(".localhost") or _loopback(name), ascii(hosts)
 
 
 def _loopback(name: str) -> bool:
