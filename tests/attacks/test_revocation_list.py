@@ -540,7 +540,7 @@ class TestSilence:
         assert because in caplog.text
 
     async def test_without_a_service_key_nothing_is_heard(self, issuer: House) -> None:
-        """RV-01 does not hold then: a token is believed until it expires. The page on services says it."""
+        """Without a service key RV-01 does not hold: a token is believed until it expires. The page on services says it."""
         async with beside(issuer) as service:
             login = await issuer.login()
             await issuer.client.post("/logout", headers=login.headers)
