@@ -422,8 +422,8 @@ class TestWhatAServiceBelieves:
         async with serving(scripted, service_key=SERVICE_KEY) as service:
             assert (await service.get(scripted.token())).status_code == 401
             assert (await service.get(scripted.token("kid-2"))).status_code == 200
-            scripted.revokes(kid="kid-1")
             service.clock.tick(14)
+            scripted.revokes(kid="kid-1", iat=int(forge.T) + 14, exp=int(forge.T) + 29)
             await until(_asked_twice_more(scripted, len(scripted.fetched)))
             service.clock.tick(2)
             assert (await service.get(scripted.token("kid-2"))).status_code == 503, "its list is not believed"

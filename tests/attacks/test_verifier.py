@@ -311,10 +311,24 @@ class TestKeysThatCome:
     async def test_whoever_asks_during_the_fetch_waits_for_it(self, issuer: Scripted, service: Service) -> None:
         """KY-08: after an emergency a new key signs at once; a hundred clients that meet it together are not refused."""
         service.clock.tick(issuer_keys.COOL_DOWN)
-        before = len(issuer.fetched)
+        before, asked, goes_on = len(issuer.fetched), threading.Event(), threading.Event()
         issuer.publishes("kid-1", "kid-2")
-        tokens = [issuer.token("kid-2", jti=f"{number:022}") for number in range(100)]
-        answers = await asyncio.gather(*(service.get(token) for token in tokens))
+        answered = issuer.answers[JWKS]
+        assert callable(answered)
+
+        async def slowly(request: httpx2.Request) -> httpx2.Response:
+            asked.set()
+            await asyncio.to_thread(goes_on.wait)
+            return await answered(request)
+
+        issuer.answers[JWKS] = slowly
+        first, *others = (issuer.token("kid-2", jti=f"{number:022}") for number in range(100))
+        coming = [asyncio.create_task(service.get(first))]
+        await asyncio.to_thread(asked.wait)
+        coming += [asyncio.create_task(service.get(token)) for token in others]
+        await asyncio.sleep(0)
+        goes_on.set()
+        answers = await asyncio.gather(*coming)
         assert [answer.status_code for answer in answers] == [200] * 100
         assert issuer.fetched[before:] == [JWKS]
 

@@ -63,9 +63,9 @@ class Board:
         self._count = itertools.count(1)
         self._changes = 0
         self._last: _Look | AuthError | None = None
-        self._next: asyncio.Future[None] | None = None
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._next: asyncio.Future[None] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
         self._signed: tuple[tuple[str, int], Bulletin] | None = None
 
@@ -94,8 +94,6 @@ class Board:
         """What is seen at the next look."""
         if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._watch())
-        if self._next is None:
-            self._next = self._loop.create_future()
         await asyncio.shield(self._next)
         if isinstance(self._last, _Look):
             return self._last
@@ -107,17 +105,19 @@ class Board:
             while self._waiting:
                 self._woken.clear()
                 self._last = await self._read()
-                told, self._next = self._next, None
-                if told is not None:
-                    told.set_result(None)
+                self._tell()
                 await asyncio.sleep(GAP_SECONDS)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS - GAP_SECONDS)
         finally:
             stop()
             self._last = None
-            if self._next is not None and not self._next.done():
-                self._next.set_result(None)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Whoever waits goes on; whoever comes waits for the next look."""
+        told, self._next = self._next, self._loop.create_future()
+        told.set_result(None)
 
     async def _read(self) -> _Look | AuthError:
         kit, changes = self._kit, self._changes

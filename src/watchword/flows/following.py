@@ -1,6 +1,7 @@
 """A thread that follows an issuer, whatever event loops the requests are served on."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -91,33 +92,29 @@ class _Life:
         self.tried: set[Step] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.ended = threading.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._over = False
+        self.over = asyncio.Event()
+        self._ends = False
         self._guard = threading.Lock()
 
     def begin(self) -> None:
         """Called on the thread's event loop."""
         with self._guard:
-            self.loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
-            if self._over and self._task is not None:
-                self._task.cancel()
+            self.loop = asyncio.get_running_loop()
+            if self._ends:
+                self.over.set()
 
     def end(self) -> None:
         """From any thread."""
         with self._guard:
-            self._over = True
-            if self.loop is not None and self._task is not None and not self.ended.is_set():
-                try:
-                    self.loop.call_soon_threadsafe(self._task.cancel)
-                except RuntimeError:
-                    return  # the loop has closed by itself
+            self._ends = True
+            if self.loop is not None:
+                with contextlib.suppress(RuntimeError):  # the loop has closed by itself
+                    self.loop.call_soon_threadsafe(self.over.set)
 
 
 def _run(life: _Life, work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
-    except asyncio.CancelledError:
-        return
     finally:
         life.ended.set()
 
@@ -125,9 +122,13 @@ def _run(life: _Life, work: Coroutine[Any, Any, None]) -> None:
 async def _follow(life: _Life, issuer: Issuer, entropy: Entropy, steps: tuple[Step, ...]) -> None:
     life.begin()
     await issuer.start()
+    working = [asyncio.create_task(_repeat(life, step, entropy)) for step in steps]
     try:
-        await asyncio.gather(*(_repeat(life, step, entropy) for step in steps))
+        await life.over.wait()
     finally:
+        for task in working:
+            task.cancel()
+        await asyncio.wait(working)
         await issuer.stop()
 
 

