@@ -348,6 +348,18 @@ async def test_every_route_that_takes_a_secret_ends_in_429(tmp_path: Path, sqlit
         assert (await house.me(await house.refresh(login.refresh))).status_code == 200, "a good token is never refused"
 
 
+async def test_guessed_service_keys_end_in_429(tmp_path: Path, sqlite_url: str) -> None:
+    """RL-05: the route for other services takes a secret too, in its header. It stands in no document: it is tried by name."""
+    key = "c2VydmljZSBrZXlzIGFyZSBsb25nIGFuZCByYW5kb20"
+    async with open_house(tmp_path, database_url=sqlite_url, attempts_per_network=20, service_keys=(key,)) as house:
+        statuses = []
+        for number in range(25):
+            headers = {"Authorization": f"Bearer guessed {number}"}
+            statuses.append((await house.client.get("/revocations", headers=headers)).status_code)
+        assert statuses == [401] * 20 + [429] * 5
+        assert (await house.client.get("/revocations", headers={"Authorization": f"Bearer {key}"})).status_code == 200
+
+
 async def test_a_stolen_access_token_gives_no_more_guesses_than_the_login(house: House) -> None:
     """RL-05: the thief of an access token guesses at /change-password, where the password would be theirs to change, and at
     the login in turn."""

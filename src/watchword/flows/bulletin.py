@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 
 from watchword.core import revocation_list, service_keys
 from watchword.core.errors import AuthError, InvalidToken, MissingToken, Overloaded, Unavailable
-from watchword.core.models import Revoked
+from watchword.core.models import Client, Revoked
+from watchword.flows import throttle
 from watchword.flows.kit import Kit
 
 logger: logging.Logger = logging.getLogger("watchword.services")
@@ -43,11 +44,12 @@ class _Look:
     changes: int
 
 
-def admit(kit: Kit, presented: str | None) -> None:
-    """Raise MissingToken or InvalidToken unless this is a service key."""
+def admit(kit: Kit, presented: str | None, client: Client) -> None:
+    """Raise MissingToken or InvalidToken (TooManyAttempts after too many) unless this is a service key."""
     if presented is None:
         raise MissingToken("no service key")
     if not service_keys.known(presented, kit.policy.service_keys):
+        throttle.count_forged(kit, client)
         raise InvalidToken("not a service key", detail="The service key is not valid.")
 
 

@@ -70,10 +70,15 @@ def read_refresh(kit: Kit, text: str, client: Client) -> Presented:
     try:
         return tokens.read_refresh(text, kit.keyring.ring)
     except InvalidGrant:
-        wait = kit.tally.count(client.network, kit.policy.attempts_per_network, WINDOW, kit.clock.timestamp())
-        if wait is not None:
-            raise TooManyAttempts("too many forged refresh tokens from this network", wait=wait) from None
+        count_forged(kit, client)
         raise
+
+
+def count_forged(kit: Kit, client: Client) -> None:
+    """Count a forged secret that can't be guessed: a refresh token, a service key. Raises TooManyAttempts after too many."""
+    wait = kit.tally.count(client.network, kit.policy.attempts_per_network, WINDOW, kit.clock.timestamp())
+    if wait is not None:
+        raise TooManyAttempts("too many forged tokens from this network", wait=wait) from None
 
 
 def _of_guess(kit: Kit, account: str, client: Client) -> tuple[list[Limit], str]:

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from watchword.core.revocation_list import MEDIA_TYPE
 from watchword.flows import bulletin
+from watchword.web import client
 from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Open, presented
 from watchword.web.stopping import stopping
@@ -24,7 +25,7 @@ def revocation_routes(open_house: Open) -> APIRouter:
         """
         kit = await open_house()
         token, _ = presented(request)
-        bulletin.admit(kit, token)
+        bulletin.admit(kit, token, client.describe(request, kit.policy))
         seen = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
         told = await boards.here(kit).next(seen, stopping)
         headers = {"ETag": f'"{told.name}"', "Cache-Control": "no-store"}
