@@ -193,24 +193,25 @@ async def test_a_writer_does_not_wait_for_all_the_waits_before_it(
 ) -> None:
     """DL-06: another program holds SQLite's lock. The first writer waits for it for ten seconds and is refused; if the next
     began to wait only then, the hundredth would be answered after a quarter of an hour."""
-    monkeypatch.setattr(sql, "BUSY_TIMEOUT_MS", 60_000)
+    monkeypatch.setattr(sql, "BUSY_TIMEOUT_MS", 20_000)
     async with open_house(tmp_path, database_url=sqlite_url) as house:
         await house.register()
         logins = [await house.login() for _ in range(4)]
         monkeypatch.setattr(sql, "TURN_SECONDS", 0.2)
-        answers = []
+        answers: list[tuple[int, int]] = []
         with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
             other.execute("BEGIN IMMEDIATE")
             async with anyio.create_task_group() as group:
 
-                async def refresh(login: Login) -> None:
-                    answers.append((await house.try_refresh(login.refresh)).status_code)
+                async def refresh(number: int, login: Login) -> None:
+                    answers.append((number, (await house.try_refresh(login.refresh)).status_code))
                     if len(answers) == 3:  # while one waits for the lock, the others were told
                         other.execute("ROLLBACK")
 
-                for login in logins:
-                    group.start_soon(refresh, login)
-        assert answers == [503, 503, 503, 200]
+                for number, login in enumerate(logins):
+                    group.start_soon(refresh, number, login)
+        assert answers[-1] == (0, 200), "the first waits for the lock, until it has it"
+        assert [status for _, status in answers[:-1]] == [503, 503, 503]
 
 
 async def test_dead_rows_are_forgotten_a_few_at_a_time(either: House) -> None:

@@ -24,6 +24,7 @@ async def test_no_secret_is_in_a_log_an_error_a_value_or_the_database(
     backup of the database. Everything that can be done is done once, right and wrong, while every logger says all it has to
     say. Then all of it is searched for every password, token, part of a token, key and master key, in seven spellings."""
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "sqlalchemy")  # which keeps itself quiet otherwise
     canaries = Canaries()
     for name, secret in (("password", FIRST), ("password", SECOND), ("password", THIRD), ("password", WRONG)):
         canaries.add(name, secret)
