@@ -1,5 +1,7 @@
 """NIST SP 800-63B-4 3.1.1.2: what a password may be, at the doors where one is set and where one is shown."""
 
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests import fleet
 from tests.house import ADA, OTHER_PASSWORD, PASSWORD, House, open_house
 
 from watchword import ConfigError, Settings
@@ -106,7 +109,7 @@ async def test_an_endless_one_is_refused_before_any_work(house: House, length: i
     await house.register()
     login = await house.login()
     hashed.clear()
-    long = "x" * length
+    long = (f"{PASSWORD}, " * (length // 30))[:length]
     body = {"current_password": long, "new_password": long}
     answers = [
         await sign_up(house, long),
@@ -229,3 +232,19 @@ async def test_half_a_character_is_no_fault(house: House, odd: str) -> None:
     body = f"username={ADA}&password=%ED%A0%80"
     assert (await house.client.post("/login", content=body, headers=form)).status_code == 400
     await house.login()
+
+
+def test_bytes_that_are_no_text_are_no_fault_at_the_command_line(tmp_path: Path) -> None:
+    """PW-05: a password is piped in from a file in another encoding. It is refused in words, and nobody has an account
+    with half of it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "watchword", "users", "add", ADA],
+        cwd=tmp_path,
+        env=fleet.settings(f"sqlite:///{tmp_path}/db", tmp_path) | {"PYTHONUTF8": "1"},
+        input="siebzehn Kästen über dem Hafen\n".encode("latin-1"),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert b"valid Unicode" in done.stderr
