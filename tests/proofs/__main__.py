@@ -29,7 +29,9 @@ def main() -> int:
             if asked.fresh:
                 ledger.forget()
             try:
-                entries = running.run(name, proof.units(asked.short), ledger, home.path, asked.jobs)
+                entries = running.run(
+                    name, proof.units(asked.short), ledger, home.path, 1 if proof.alone else asked.jobs
+                )
             except running.Disproved as error:
                 print(f"\n{name} does not hold: {error}", file=sys.stderr)
                 return 1

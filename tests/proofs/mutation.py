@@ -233,4 +233,4 @@ def _mutmut(folder: Path, *arguments: str, **streams: Any) -> "subprocess.Comple
     return subprocess.run(command, cwd=folder, env=kept, stdin=subprocess.DEVNULL, check=False, **streams)
 
 
-PROOF = Proof("mutation", units, report)
+PROOF = Proof("mutation", units, report, alone=True)

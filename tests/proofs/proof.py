@@ -66,11 +66,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Proof:
-    """`units(short=True)` is the form that takes seconds. `report` gets the figures of all units, in their order."""
+    """`units(short=True)` is the form that takes seconds. `report` gets the figures of all units, in their order.
+
+    `alone` says that a unit uses all processors by itself.
+    """
 
     name: str
     units: Callable[[bool], Sequence[Unit]]
     report: Callable[[Sequence[Figures]], Sequence[Row]]
+    alone: bool = False
 
 
 def total(figures: Sequence[Figures], name: str) -> int:

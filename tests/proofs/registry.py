@@ -4,11 +4,13 @@ import importlib
 
 from tests.proofs.proof import Proof
 
-NAMES = ("states", "kills", "cuts", "restarts")
+NAMES = ("states", "kills", "cuts", "restarts", "fuzzing", "schemathesis", "mutation")
+MODULES = {"schemathesis": "schema"}
+"""Where the module has another name than the proof: that of the package that it drives."""
 
 
 def load(name: str) -> Proof:
     """The proof of this name. What it needs is imported now: some are for people who have installed more."""
-    found: Proof = importlib.import_module(f"tests.proofs.{name}").PROOF
+    found: Proof = importlib.import_module(f"tests.proofs.{MODULES.get(name, name)}").PROOF
     assert found.name == name
     return found
