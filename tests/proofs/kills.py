@@ -41,7 +41,17 @@ LONGEST = 0.04
 """Seconds from which such an instant is drawn: some turns take place meanwhile."""
 
 Errands = multiprocessing.get_context("forkserver")
-Errands.set_forkserver_preload([__name__, "watchword.web.routes", "watchword.home", "asyncpg", "aiosqlite"])
+Errands.set_forkserver_preload(
+    [
+        __name__,
+        "pydantic.v1",
+        "cryptography.hazmat.backends.openssl.backend",
+        "watchword.web.routes",
+        "watchword.home",
+        "asyncpg",
+        "aiosqlite",
+    ]
+)
 
 
 @contextlib.asynccontextmanager
