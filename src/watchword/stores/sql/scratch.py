@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Table, and_, case, delete, exists, literal, o
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watchword.core.policy import LEEWAY
 from watchword.ports import Hit, Limit
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.tables import greatest, hits, single_use
@@ -84,12 +85,17 @@ class SqlScratch:
     def _count(self, limits: Sequence[Limit], at: int) -> Any:
         """Add each limit's interval to its row, where there is room: GCRA's whole rule. A row that has none is not returned.
 
+        A row that is further ahead than clocks may differ has room for one. With none, its owner would wait as long as the
+        clock was wrong; if it were empty, workers whose clocks differ would give each other's guesses back.
+
         Rows are locked in the order of `limits`, which is that of every caller, so nobody waits in a circle.
         """
         insert = (sqlite if self._db.is_sqlite else postgresql).insert(hits)
         rows = [{"key": one.key, "until": at + _interval(one)} for one in limits]
-        then = greatest(hits.c.until, _big(at)) + insert.excluded.until - _big(at)
+        interval = insert.excluded.until - _big(at)
         full = _each(limits, lambda one: at + _milliseconds(one.period))
+        ahead = hits.c.until > full + _big(_milliseconds(LEEWAY))  # of a clock that has been turned back since
+        then = case((ahead, full), else_=greatest(hits.c.until, _big(at)) + interval)
         return (
             insert.values(rows)
             .on_conflict_do_update(

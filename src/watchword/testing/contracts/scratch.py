@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+from watchword.core.policy import LEEWAY
 from watchword.ports import Hit, Limit
 from watchword.testing.contracts.grounds import NOW, RACERS, SECOND, ScratchStores
 
@@ -37,6 +38,16 @@ class ScratchContract:
         for _ in range(20):
             await stores.scratch.hit([NARROW], NOW)
         assert (await stores.scratch.hit([NARROW], NOW + 20 * SECOND)).wait is None
+
+    async def test_a_clock_that_was_turned_back_locks_nobody_out(self, stores: ScratchStores) -> None:
+        for _ in range(3):
+            await stores.scratch.hit([NARROW], NOW + timedelta(hours=1))
+        assert [(await stores.scratch.hit([NARROW], NOW)).wait for _ in range(2)] == [None, MINUTE / 3]
+
+    async def test_clocks_that_differ_within_the_leeway_give_nothing_back(self, stores: ScratchStores) -> None:
+        for _ in range(3):
+            await stores.scratch.hit([NARROW], NOW + LEEWAY)
+        assert (await stores.scratch.hit([NARROW], NOW)).wait == MINUTE / 3 + LEEWAY
 
     async def test_what_one_limit_refuses_no_other_counts(self, stores: ScratchStores) -> None:
         for _ in range(20):
