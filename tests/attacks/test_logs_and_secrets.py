@@ -107,6 +107,7 @@ TOLD: dict[type[Event], str] = {
     events.Registered: "an account is made",
     events.LoggedIn: "somebody signs in",
     events.LoginFailed: "somebody guesses",
+    events.AttemptsExhausted: "somebody guesses too often",
     events.SessionClosed: "somebody signs out",
     events.SessionsEnded: "somebody signs out everywhere",
     events.RefreshTokenReused: "a copied token comes back",
@@ -136,9 +137,12 @@ async def test_every_act_leaves_its_line(either: House, tmp_path: Path, caplog: 
     heard: list[Event] = []
     either.auth.on(Event, heard.append)
     kit = await either.kit()
-    user_id, _ = await either.register(), await either.register(BOB)
+    user_id, other_id = await either.register(), await either.register(BOB)
     await either.try_login(password="wrong")
     await either.try_login("nobody@example.com")
+    limit = either.auth.policy.attempts_per_account
+    for _ in range(limit):
+        await either.try_login(BOB, "wrong")
     login = await either.login()
     second = await either.refresh(login.refresh)
     either.clock.tick(60)
@@ -171,7 +175,7 @@ async def test_every_act_leaves_its_line(either: House, tmp_path: Path, caplog: 
     ours = [event for event in heard if type(event) in (events.LoggedIn, events.PasswordChanged, events.ScopesChanged)]
     assert {event.user_id for event in ours} == {user_id}
     failed = [event.user_id for event in heard if isinstance(event, events.LoginFailed)]
-    assert failed == [user_id, None]
+    assert failed == [user_id, None, *[other_id] * limit]
 
 
 async def test_what_is_done_to_master_keys_leaves_its_line(
