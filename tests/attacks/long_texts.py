@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import watchword
 from watchword.core import account_lines, emails, jose, opaque, scopes, strict_json
@@ -63,12 +64,14 @@ def readers(text: str) -> Iterator[Callable[[], object]]:
 
 
 def main() -> None:
-    found = set(patterns())
+    found: set[Any] = set(patterns())
     assert len(found) >= 20, found
     for text in TEXTS:
         for pattern in found:
-            pattern.fullmatch(text)
-            pattern.match(text)
+            of_bytes = isinstance(pattern.pattern, bytes)
+            fitting = text.encode() if of_bytes else text
+            pattern.fullmatch(fitting)
+            pattern.match(fitting)
         for pattern in SEARCHED:
             pattern.search(text)
         for read in readers(text):

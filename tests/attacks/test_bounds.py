@@ -238,7 +238,7 @@ async def test_dead_rows_are_forgotten_a_few_at_a_time(either: House) -> None:
             deleted.append(cursor.rowcount)
 
     event.listen(db.engine.sync_engine, "after_cursor_execute", note)
-    either.clock.tick(timedelta(hours=2))
+    either.clock.tick(timedelta(hours=3))
     done = await upkeep.run(kit)
     event.remove(db.engine.sync_engine, "after_cursor_execute", note)
     assert (done.sessions, done.revocations) == (3500, 3500)  # with the first key's own row

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
 
 from watchword.core import foreign_hashes, opaque, passwords
+from watchword.core.errors import UnusableHash
 from watchword.core.events import AttemptsExhausted
 from watchword.core.tally import Tally
 from watchword.flows import accounts, throttle
@@ -437,6 +438,13 @@ def test_a_likeness_costs_the_same_and_shows_nothing(stored: str) -> None:
         assert getattr(like, cost, None) == getattr(kept, cost, None)
     for secret in ("salt", "expected", "text", "phc"):
         assert getattr(like, secret, 1) != getattr(kept, secret, 2)
+
+
+def test_what_is_no_hash_has_no_likeness() -> None:
+    """EN-02: a row that somebody has spoilt must not spoil the sample."""
+    for stored in ("", "x", "$2b$12$", "plain text"):
+        with pytest.raises(UnusableHash):
+            foreign_hashes.likeness(stored)
 
 
 async def test_unknown_wrong_disabled_and_overlong_are_one_answer(either: House) -> None:

@@ -49,7 +49,7 @@ async def test_nobody_gives_himself_more_than_was_offered(either: House) -> None
     change = {**PRESENTS, "current_password": PASSWORD, "new_password": OTHER_PASSWORD}
     assert (await either.client.post("/change-password", json=change, headers=headers)).status_code == 204
     token = {"grant_type": "refresh_token", "refresh_token": login.json()["refresh_token"]}
-    refreshed = await either.client.post("/refresh", data={**form, **token})
+    refreshed = await either.client.post("/refresh", data={**form, **token, "client_id": "first-party"})
     assert unchanged(claims_of(refreshed.json()["access_token"]))
     now = await row(either)
     assert (now.id, now.scopes, now.email, now.username) == (made.id, frozenset(), ADA, "ada")

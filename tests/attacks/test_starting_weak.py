@@ -59,6 +59,7 @@ TABLE = [
     Weak("CF-01", "MASTER_KEYS", "a" * 64, "token_urlsafe(32)"),
     Weak("CF-01", "MASTER_KEYS", TUTORIAL, "token_urlsafe(32)"),
     Weak("CF-01", "MASTER_KEYS", f"{KEY},secret", "token_urlsafe(32)"),
+    Weak("CF-01", "SERVICE_KEYS", "secret", "token_urlsafe(32)"),
     Weak("CF-01", "SIGNING_ALG", "none", "ES256"),
     Weak("CF-01", "SIGNING_ALG", "HS256,RS256", "ES256"),
     Weak("CF-01", "SIGNING_ALG", "HS1", "ES256"),
@@ -96,6 +97,8 @@ TABLE = [
     Weak("CF-06", "REFRESH_GRACE", "-1", "0"),
     Weak("CF-06", "REVOCATION_STALENESS", "31", "30"),
     Weak("CF-06", "REVOCATION_STALENESS", "nan", "30"),
+    Weak("CF-06", "ATTEMPTS_PER_ACCOUNT", "101", "100"),
+    Weak("CF-06", "ATTEMPTS_PER_NETWORK", "10001", "10000"),
     Weak("CF-06", "KEY_ROTATION", str(400 * DAY), str(366 * DAY)),
 ]
 

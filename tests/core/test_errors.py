@@ -3,6 +3,7 @@
 import inspect
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -77,7 +78,11 @@ LEAVES: list[Any] = [each for each in CLASSES.values() if issubclass(each, AuthE
 
 
 def make(error: Any, because: str) -> AuthError:
-    made: AuthError = error(because, needed=frozenset()) if error is errors.InsufficientScope else error(because)
+    needs: dict[Any, dict[str, Any]] = {
+        errors.InsufficientScope: {"needed": frozenset()},
+        errors.TooManyAttempts: {"wait": timedelta(seconds=1)},
+    }
+    made: AuthError = error(because, **needs.get(error, {}))
     return made
 
 

@@ -157,6 +157,19 @@ class TestRevocations:
         assert not revocations.covers("s", 4)
         assert revocations.fresh()
 
+    async def test_who_believes_without_a_fresh_list_says_so_once_and_says_when_it_is_over(
+        self, remote: HttpIssuer, scripted: Scripted, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        keys = IssuerKeys(remote, FrozenClock(forge.NOW))
+        revocations = IssuerRevocations(ISSUER, remote, keys, FrozenClock(forge.NOW), "open")
+        assert not await revocations.ask("s", 0)
+        assert not await revocations.ask("s", 0)
+        assert len(caplog.records) == 1
+        await keys.keep()
+        scripted.revokes("s")
+        await revocations.keep()
+        assert "is fresh again" in caplog.records[-1].getMessage()
+
     async def test_a_listener_that_fails_keeps_nobody_from_hearing(
         self, remote: HttpIssuer, scripted: Scripted, caplog: pytest.LogCaptureFixture
     ) -> None:

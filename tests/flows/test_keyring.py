@@ -145,6 +145,9 @@ class TestRotation:
         clock.tick(1)
         assert [jwk["kid"] for jwk in kit.keyring.ring.jwks(clock.now())["keys"]] == [new]
         await upkeep.run(kit)
+        assert kids(kit) == [old, new], "kept for as long as a clock may have been ahead"
+        clock.tick(HOUR)
+        await upkeep.run(kit)
         assert kids(kit) == [new]
         assert [record.kid for record in await kit.keys.load()] == [new]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Table, and_, case, delete, exists, literal, or_, select, tuple_, update
+from sqlalchemy import BigInteger, Table, and_, case, delete, literal, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,7 +36,8 @@ class SqlScratch:
         at = _milliseconds(now - EPOCH)
         try:
             async with self._db.write() as connection:
-                rows = (await connection.execute(self._count(limits, at))).all()
+                pardoned = await _pardoned(connection, limits, at)
+                rows = (await connection.execute(self._count(limits, pardoned, at))).all()
                 counted = {row.key: row.until for row in rows}
                 if len(counted) < len(limits):
                     raise _Refused(await _wait(connection, [one for one in limits if one.key not in counted], at))
@@ -51,8 +52,7 @@ class SqlScratch:
         """See `ports.Scratch.take_back`."""
         async with self._db.write() as connection:
             if limits:
-                mine = hits.c.key.in_([one.key for one in limits])
-                await connection.execute(update(hits).where(mine).values(until=hits.c.until - _each(limits, _interval)))
+                await connection.execute(self._uncount(limits))
             if remember is not None and until is not None:
                 row = {"key": remember, "until": _milliseconds(until - EPOCH)}
                 await connection.execute(self._upsert(hits, [row], ["key"], ["until"]))
@@ -82,7 +82,7 @@ class SqlScratch:
             removed = (await connection.execute(delete(hits).where(hits.c.key.in_(over)))).rowcount
             return removed + (await connection.execute(delete(single_use).where(one.in_(late)))).rowcount
 
-    def _count(self, limits: Sequence[Limit], at: int) -> Any:
+    def _count(self, limits: Sequence[Limit], pardoned: Sequence[str], at: int) -> Any:
         """Add each limit's interval to its row, where there is room: GCRA's whole rule. A row that has none is not returned.
 
         A row that is further ahead than clocks may differ has room for one. With none, its owner would wait as long as the
@@ -101,9 +101,16 @@ class SqlScratch:
             .on_conflict_do_update(
                 index_elements=["key"],
                 set_={"until": case((then > full, full), else_=then)},
-                where=or_(then <= full, *(_pardoned(one, at) for one in limits if one.unless is not None)),
+                where=or_(then <= full, hits.c.key.in_(pardoned)),
             )
             .returning(hits.c.key, hits.c.until)
+        )
+
+    def _uncount(self, limits: Sequence[Limit]) -> Any:
+        """Take each limit's interval off its row. An update would lock the rows in an order of its own."""
+        insert = (sqlite if self._db.is_sqlite else postgresql).insert(hits)
+        return insert.values([{"key": one.key, "until": 0} for one in limits]).on_conflict_do_update(
+            index_elements=["key"], set_={"until": hits.c.until - _each(limits, _interval)}
         )
 
     def _upsert(self, table: Table, rows: list[dict[str, Any]], index: list[str], changed: list[str]) -> Any:
@@ -112,11 +119,13 @@ class SqlScratch:
         return insert.values(rows).on_conflict_do_update(index_elements=index, set_=new)
 
 
-def _pardoned(limit: Limit, at: int) -> Any:
-    other = hits.alias("remembered")
-    return and_(
-        hits.c.key == limit.key, exists(select(other.c.key).where(other.c.key == limit.unless, other.c.until > at))
-    )
+async def _pardoned(connection: AsyncConnection, limits: Sequence[Limit], at: int) -> list[str]:
+    """The keys of those limits whose exception is remembered. (In the upsert it would not follow a host's schema.)"""
+    exceptions = {one.unless: one.key for one in limits if one.unless is not None}
+    if not exceptions:
+        return []
+    remembered = select(hits.c.key).where(hits.c.key.in_(exceptions), hits.c.until > at)
+    return [exceptions[row.key] for row in await connection.execute(remembered)]
 
 
 async def _wait(connection: AsyncConnection, refusing: Sequence[Limit], at: int) -> timedelta:
