@@ -40,8 +40,8 @@ ALLOWED = {
     "stores/sql/sessions.py: sessions.c.r_hash == presented.r_hash",
     "stores/sql/users.py: users.c.password_hash == replacing",
 }
-"""Two lengths; an operator's own settings, at start; Python's `hash` of a line of an import; and, in SQL, the SHA-256 of a value
-whose mac was verified before, and a stored hash beside the one that was just read from the same row."""
+"""Two lengths; an operator's own settings, at start; Python's `hash` of a line of an import; and, in SQL, the SHA-256 of a
+value whose mac was verified before, and a stored hash beside the one that was just read from the same row."""
 
 
 def comparisons(tree: ast.AST) -> Iterator[ast.Compare]:
