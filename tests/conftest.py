@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from tests import databases, keeper, servers
+from tests.gate import Gate
 from tests.house import House, open_house
 from tests.proofs.proof import Bench
+
+from watchword.core import passwords
 
 HOME = pytest.StashKey[str]()
 
@@ -87,6 +90,15 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 def bench(pytestconfig: pytest.Config, tmp_path: Path) -> Bench:
     """What a unit of a proof works on."""
     return Bench(tmp_path, Path(pytestconfig.stash[HOME]))
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """In front of `passwords.verify`."""
+    gate = Gate(passwords.verify)
+    monkeypatch.setattr(passwords, "verify", gate)
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

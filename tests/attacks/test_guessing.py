@@ -148,6 +148,16 @@ async def test_the_owners_own_login_does_not_give_the_attacker_new_guesses(house
     assert statuses.count(400) == LIMIT
 
 
+async def test_workers_that_were_given_a_new_master_key_count_with_the_others(tmp_path: Path, sqlite_url: str) -> None:
+    """RL-01: while a master key is changed, worker by worker, each half of them would count for itself."""
+    old, new = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    async with open_house(tmp_path, database_url=sqlite_url, master_keys=(old,)) as house:
+        await house.register()
+        statuses = await guess(house, LIMIT)
+        async with open_house(tmp_path, database_url=sqlite_url, master_keys=(new, old)) as other:
+            assert statuses + await guess(other, 1) == [400] * LIMIT + [429]
+
+
 async def test_names_for_one_account_are_counted_together(house: House) -> None:
     """RL-01: an account has an address and a username, each in many spellings. Each would be ten more guesses."""
     await house.register(username="ada")

@@ -10,7 +10,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
@@ -138,15 +138,6 @@ def test_no_path_to_a_hash_goes_past_the_check() -> None:
 
 
 # Storms
-
-
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """In front of `passwords.verify`."""
-    gate = Gate(passwords.verify)
-    monkeypatch.setattr(passwords, "verify", gate)
-    yield gate
-    gate.open()
 
 
 @pytest.fixture

@@ -33,15 +33,6 @@ def pool() -> Iterator[HashingPool]:
     pool.close()
 
 
-@pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """In front of `passwords.verify`."""
-    gate = Gate(passwords.verify)
-    monkeypatch.setattr(passwords, "verify", gate)
-    yield gate
-    gate.open()
-
-
 class TestThePool:
     async def test_what_it_hashes_it_verifies(self, pool: HashingPool) -> None:
         stored = await pool.hash(PASSWORD)

@@ -43,7 +43,7 @@ class Keyring:
         self._masters = tuple(masters)
         self._checks = [sealing.check_value(master) for master in masters]
         self._refresh_keys = tuple(sealing.derive(master, "refresh") for master in masters)
-        self._pseudonym_key = sealing.derive(masters[0], "pseudonym") if masters else b""
+        self._pseudonym_keys = tuple(sealing.derive(master, "pseudonym") for master in masters)
         self._own = 0
         self._settled = False
         self._looked_into: dict[str, bytes] = {}
@@ -115,9 +115,12 @@ class Keyring:
         return await self._load()
 
     def pseudonym(self, *texts: str) -> str:
-        """What stands for these texts in the database: whoever reads it there can't try out which they are."""
+        """What stands for these texts in the database: whoever reads it there can't try out which they are.
+
+        The key is of the database's own master key, so workers that were given a new one already say the same.
+        """
         joined = "".join(f"{len(text)}:{text}" for text in texts)
-        return hmac.digest(self._pseudonym_key, joined.encode("utf-8", "surrogatepass"), "sha256").hex()
+        return hmac.digest(self._pseudonym_keys[self._own], joined.encode("utf-8", "surrogatepass"), "sha256").hex()
 
     @property
     def masters(self) -> int:

@@ -88,6 +88,17 @@ class ScratchContract:
         assert sum(answer.wait is None for answer in answers) == 3
         assert sum(answer.last for answer in answers) == 1
 
+    async def test_counting_and_taking_back_at_once_wait_for_nobody_in_a_circle(self, stores: ScratchStores) -> None:
+        limits = [Limit(name, RACERS, MINUTE) for name in ("zebra", "ant", "moth")]
+
+        async def came_and_went() -> None:
+            await stores.scratch.hit(limits, NOW)
+            await stores.scratch.take_back(limits, remember="friend", until=NOW + MINUTE)
+
+        await asyncio.gather(*(came_and_went() for _ in range(RACERS)))
+        answers = [await stores.scratch.hit(limits, NOW) for _ in range(RACERS)]
+        assert answers == [Hit()] * (RACERS - 1) + [Hit(last=True)]
+
     async def test_a_limit_that_does_not_divide_its_period_still_has_room_for_all(self, stores: ScratchStores) -> None:
         seven = Limit("seven", 7, timedelta(minutes=15))
         assert [(await stores.scratch.hit([seven], NOW)).wait is None for _ in range(8)] == [True] * 7 + [False]
