@@ -86,11 +86,13 @@ async def test_the_attempts_come_back_one_by_one(house: House) -> None:
 
 
 async def test_parallel_guesses_are_counted_before_they_are_evaluated(either: House, evaluated: list[str]) -> None:
-    """RL-02: five hundred guesses at once, so that each is checked before any of them is counted."""
+    """RL-02: five hundred guesses at once, so that each is checked before any of them is counted. On a machine that is busy
+    some of them get no connection in time and are told to come again: nobody looks at those either."""
     await either.register()
     answers = await asyncio.gather(*(either.try_login(ADA, f"{WRONG} {number}") for number in range(500)))
-    assert sorted(answer.status_code for answer in answers) == [400] * LIMIT + [429] * (500 - LIMIT)
-    assert len(evaluated) == LIMIT
+    told = Counter(answer.status_code for answer in answers)
+    assert told[400] == len(evaluated) == LIMIT
+    assert told[429] + told[503] == 500 - LIMIT
 
 
 FORGED = [

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -32,9 +33,18 @@ async def house(kit: Kit) -> Kit:
 
 async def test_where_nothing_is_due_nothing_is_done(house: Kit) -> None:
     await login(house)
-    taken_back = 3  # the login's own attempt, in each of its limits
-    assert await upkeep.run(house) == Done(sessions=0, revocations=0, rotated=False, attempts=taken_back)
     assert await upkeep.run(house) == Done(sessions=0, revocations=0, rotated=False)
+
+
+async def test_counted_attempts_are_forgotten_when_a_clock_that_is_ahead_would_not_bring_them_back(
+    house: Kit, clock: FrozenClock
+) -> None:
+    """An attacker whose guesses one worker's wrong clock forgets begins a new list."""
+    await login(house)
+    clock.tick(CLOCK_JUMP - timedelta(seconds=1))
+    assert (await upkeep.run(house)).attempts == 0
+    clock.tick(1)
+    assert (await upkeep.run(house)).attempts == 3, "the login's own attempt, in each of its limits, was taken back"
 
 
 async def test_dead_sessions_go_in_batches_and_live_ones_stay(

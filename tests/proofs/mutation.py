@@ -34,6 +34,9 @@ FLOOR = 85.0
 HEART = ("core/jose", "core/tokens", "core/opaque", "core/sealing", "flows/session")
 SHORT = "core/scopes"
 
+VERIFIER = ("tests/attacks/test_verifier.py",)
+LIST = ("tests/attacks/test_revocation_list.py",)
+GUESSING = ("tests/attacks/test_guessing.py",)
 FORGED = "tests/attacks/test_forged_tokens.py"
 REASONS = "tests/core/test_reasons.py"
 TESTS: dict[str, tuple[str, ...]] = {
@@ -48,13 +51,21 @@ TESTS: dict[str, tuple[str, ...]] = {
     "core/keys": ("tests/core/test_keys.py", "tests/core/test_tokens.py", "tests/flows/test_signing_keys.py"),
     "core/opaque": ("tests/core/test_opaque.py", "tests/core/test_tokens.py", REASONS),
     "core/passwords": ("tests/core/test_passwords.py", "tests/core/test_foreign_hashes.py"),
+    "core/known_secrets": ("tests/core/test_secrets.py", "tests/attacks/test_weak_keys.py"),
     "core/policy": ("tests/web/test_settings.py",),
+    "core/published": VERIFIER,
+    "core/revocation_list": LIST,
     "core/scopes": ("tests/core/test_scopes.py", REASONS),
     "core/sealing": ("tests/core/test_sealing.py", REASONS),
+    "core/service_keys": LIST,
+    "core/tally": GUESSING,
     "core/tokens": ("tests/core/test_tokens.py", FORGED, REASONS, "tests/hosts/test_claims.py"),
     "flows/authenticate": ("tests/web/test_guard.py", "tests/web/test_sessions.py", "tests/attacks/test_logout.py"),
+    "flows/bulletin": LIST,
     "flows/claims": ("tests/hosts/test_claims.py",),
     "flows/handlers": ("tests/hosts/test_handlers.py",),
+    "flows/issuer_keys": VERIFIER,
+    "flows/issuer_revocations": (*VERIFIER, *LIST),
     "flows/keyring": ("tests/flows/test_keyring.py", "tests/flows/test_signing_keys.py", "tests/web/test_first_start.py"),
     "flows/kit": ("tests/flows/test_session.py", "tests/hosts/test_handlers.py"),
     "flows/password": ("tests/flows/test_password.py", "tests/web/test_accounts.py", "tests/web/test_sessions.py"),
@@ -63,6 +74,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/flows/test_session.py", "tests/flows/test_session_told.py", "tests/hosts/test_claims.py",
         "tests/hosts/test_users.py", "tests/attacks/test_refresh_tokens.py",
     ),
+    "flows/throttle": GUESSING,
 }  # fmt: skip
 """Which tests a module's mutants have to get past, where they are more than the module's own."""
 

@@ -27,7 +27,7 @@ class Done:
 async def run(kit: Kit) -> Done:
     """Prune what is dead, rotate the signing key if that is due, see what password hashes there are.
 
-    Sessions, revocations and keys are dead only where they stay so when the clock is set back by `CLOCK_JUMP`.
+    All of it is dead only where it stays so when the clock is set back by `CLOCK_JUMP`.
     """
     now = kit.clock.now()
     dead_by = now - CLOCK_JUMP
@@ -36,7 +36,7 @@ async def run(kit: Kit) -> Done:
         sessions += removed
     revocations = await kit.revocations.prune(dead_by)
     attempts = 0
-    while removed := await kit.scratch.prune(now, BATCH):
+    while removed := await kit.scratch.prune(dead_by, BATCH):
         attempts += removed
     rotated = await kit.keyring.rotate(now)
     keys = await kit.keyring.prune(dead_by)
