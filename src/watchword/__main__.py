@@ -12,7 +12,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich", "uvicorn", "structlog"}:
             raise
-        sys.exit(f"The command line needs {error.name}: pip install 'watchword[server]'")
+        sys.exit(f"The command line needs {error.name}: install Watchword with its extra [server]")
 
 
 if __name__ == "__main__":

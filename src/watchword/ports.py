@@ -174,7 +174,8 @@ class Sessions(Protocol):
         """The live sessions of a user, the last used first."""
 
     async def close(self, session_id: str, user_id: str | None, now: datetime) -> tuple[Revoked, ...]:
-        """End one session (if it is `user_id`'s, where given) and revoke its access tokens. Empty when it is not alive."""
+        """End one session (if it is `user_id`'s, where given) and revoke its access tokens: whose it was, or empty when it
+        was not alive."""
 
     async def close_all(self, user_id: str, now: datetime) -> tuple[Revoked, ...]:
         """End every session of a user and revoke their access tokens."""

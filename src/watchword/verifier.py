@@ -153,5 +153,5 @@ def _remote(issuer: str, service_key: str | None, transport: Any) -> "Issuer":
     except ModuleNotFoundError as error:
         if error.name != "httpx2":
             raise
-        raise ConfigError("Verifier fetches the issuer's keys with httpx2: pip install 'watchword[verifier]'") from None
+        raise ConfigError("Verifier fetches the issuer's keys with httpx2: pip install httpx2") from None
     return cast("Issuer", module.HttpIssuer(issuer, service_key, transport))

@@ -472,7 +472,7 @@ class TestLife:
 
         monkeypatch.delitem(sys.modules, "watchword.stores.issuer")
         monkeypatch.setitem(sys.modules, "httpx2", None)
-        with pytest.raises(ConfigError, match=r"pip install 'watchword\[verifier\]'"):
+        with pytest.raises(ConfigError, match=r"pip install httpx2"):
             Verifier(ISSUER)
 
 

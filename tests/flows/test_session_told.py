@@ -61,7 +61,7 @@ async def test_a_theft_a_lost_commit_and_a_logout_name_the_user_and_the_session(
     told: list[Event] = [
         LoggedIn(user.id, presented.session_id),
         StateRewound(user.id, presented.session_id, 6),
-        RefreshTokenReused(None, presented.session_id, 0),
+        RefreshTokenReused(user.id, presented.session_id, 0),
         LoggedIn(user.id, known(kit, other).session_id),
         SessionClosed(user.id, known(kit, other).session_id),
         SessionsEnded(user.id, "logged out everywhere"),
@@ -75,7 +75,7 @@ async def test_a_session_that_has_ended_is_not_ended_twice(
     caplog.set_level(logging.INFO, "watchword.audit")
     ended = [await session.close(kit, known(kit, first).session_id) for _ in range(2)]
     assert ended == [True, False]
-    assert facts(caplog) == [repr(SessionClosed(None, known(kit, first).session_id))]
+    assert facts(caplog) == [repr(SessionClosed(user.id, known(kit, first).session_id))], "and the log says whose"
 
 
 async def test_the_owner_ends_one_session_of_the_list_and_the_other_lives_on(

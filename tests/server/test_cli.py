@@ -148,6 +148,14 @@ class TestListingUsers:
         assert user.pop("created_at").endswith("+00:00")
         assert user == {"id": user_id, "email": ADA, "username": "ada", "scopes": ["a", "b"], "disabled": True}
 
+    def test_in_a_pipe_nothing_is_cut(self, run: Run) -> None:
+        """`watchword users list | grep` has to find whoever is there."""
+        long = f"{'a' * 60}@{'b' * 60}.example.com"
+        user_id = make(run, "--scope", "s" * 64, email=long)
+        (line,) = (line for line in run("users", "list").out.splitlines() if user_id in line)
+        assert long in line
+        assert "s" * 64 in line
+
     def test_a_scope_that_looks_like_markup_is_shown_as_it_is(self, run: Run) -> None:
         make(run, "--scope", "[red]", "--scope", "[/x]")
         said = run("users", "list")
@@ -421,7 +429,7 @@ class TestTheProgram:
     def test_without_its_extra_it_says_how_to_get_it(self, module: str, tmp_path: Path) -> None:
         done = without(module, tmp_path)
         assert done.returncode == 1
-        assert done.stderr == f"The command line needs {module}: pip install 'watchword[server]'\n"
+        assert done.stderr == f"The command line needs {module}: install Watchword with its extra [server]\n"
 
     def test_a_module_of_our_own_that_is_missing_is_a_fault_and_told_as_one(self, tmp_path: Path) -> None:
         """An installation that is broken would otherwise be told to install what is there."""

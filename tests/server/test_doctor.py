@@ -599,6 +599,17 @@ class TestWhatIsPrinted:
         show(asyncio.run(doctor.examine(trying=False)), Console(file=written))
         assert written.getvalue() == "Nothing is weak.\n"
 
+    def test_with_an_attack_that_was_accepted_it_does_not_say_that_nothing_is_weak(self) -> None:
+        """On localhost an accepted attack is a note; the sum must not read as if there were none."""
+        from rich.console import Console
+
+        from watchword.server.doctor.attack import Attempt
+        from watchword.server.doctor.show import show
+
+        written = io.StringIO()
+        show(doctor.Report((), (Attempt(next(iter(ALL)), "accepted"),)), Console(file=written))
+        assert written.getvalue().endswith("No setting is weak. Attacks: 1 accepted.\n")
+
 
 class TestAHostileServer:
     """An operator may be sent to any address: what answers there must not harm whoever asks."""

@@ -62,7 +62,7 @@ ARGON2_MIN_SALT, ARGON2_MIN_TAG, ARGON2_STRONG_TAG = 8, 4, 16
 """In bytes. 8 and 4 are Argon2's own least (RFC 9106 3.1); every library writes at least 16, so fewer were cut off."""
 
 UNKNOWN = "the stored hash is corrupt or of an unknown kind"
-BCRYPT_MISSING = "bcrypt is not installed: pip install 'watchword[bcrypt]'"
+BCRYPT_MISSING = "bcrypt is not installed: pip install bcrypt"
 
 DIGESTS = {"sha1": 20, "sha256": 32, "sha512": 64}
 """The hash functions of PBKDF2, and how many bytes of each are kept. A shorter rest would fit a wrong password too."""

@@ -187,11 +187,15 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """Access tokens of `session_id` with `gen` ≤ `generation` are dead. Kept until `expires_at` (epoch seconds)."""
+    """Access tokens of `session_id` with `gen` ≤ `generation` are dead. Kept until `expires_at` (epoch seconds).
+
+    `user_id` is whose session was ended, for whoever ended it; the feed does not tell.
+    """
 
     session_id: str
     generation: int
     expires_at: float
+    user_id: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,8 @@ async def refresh(
         presented, now, grace=policy.refresh_grace, idle=policy.refresh_idle, access_ttl=policy.access_ttl
     )
     if turned.answer is Turn.REUSED:
-        kit.announce(RefreshTokenReused(None, presented.session_id, presented.generation), turned.revoked)
+        whose = turned.revoked[0].user_id
+        kit.announce(RefreshTokenReused(whose, presented.session_id, presented.generation), turned.revoked)
         raise RefreshReused("an old refresh token came back: its session was closed")
     session = turned.session
     if session is None:
@@ -90,7 +91,7 @@ async def close(kit: Kit, session_id: str, user_id: str | None = None) -> bool:
     """End one session (of this user, where given) with every token made from it; whether it was alive."""
     revoked = await kit.sessions.close(session_id, user_id, kit.clock.now())
     if revoked:
-        kit.announce(SessionClosed(user_id, session_id), revoked)
+        kit.announce(SessionClosed(revoked[0].user_id, session_id), revoked)
     return bool(revoked)
 
 

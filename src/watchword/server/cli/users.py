@@ -20,6 +20,9 @@ users: typer.Typer = typer.Typer(
 PAGE = 500
 """How many accounts are read, and shown in one table."""
 
+IN_A_PIPE = 1000
+"""How wide a table may be that no terminal shows: nothing is cut, so grep finds it."""
+
 Whom = Annotated[str, typer.Argument(metavar="WHOM", help="email address, username or user id")]
 
 
@@ -172,9 +175,11 @@ def _json_lines(page: "Sequence[Account]", before: int) -> None:
 
 def _table(page: "Sequence[Account]", _before: int) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("email", "username", "scopes", "state", "created", "id")
+    whole = {"email", "id"}  # what is copied into the next command
+    names = ("email", "username", "scopes", "state", "created", "id")
+    table = Table(*(Column(name, overflow="fold" if name in whole else "ellipsis") for name in names))
     for user in page:
         table.add_row(
             user.email,
@@ -184,7 +189,10 @@ def _table(page: "Sequence[Account]", _before: int) -> None:
             f"{user.created_at:%Y-%m-%d %H:%M}",
             user.id,
         )
-    Console(markup=False).print(table)
+    console = Console(markup=False)
+    if not console.is_terminal:
+        console.width = IN_A_PIPE
+    console.print(table)
 
 
 def _described(user: "Account") -> dict[str, Any]:

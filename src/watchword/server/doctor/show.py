@@ -38,7 +38,8 @@ def _sum(report: Report) -> str:
     found = Counter(finding.severity for finding in report.findings)
     results = Counter(one.result for one in report.attempts)
     weak = found["weak"]
-    said = "Nothing is weak." if not weak else f"{weak} thing{'s are' if weak > 1 else ' is'} weak."
+    nothing = "Nothing is weak." if not results["accepted"] else "No setting is weak."
+    said = nothing if not weak else f"{weak} thing{'s are' if weak > 1 else ' is'} weak."
     notes = f" {found['note']} note{'s' if found['note'] > 1 else ''}." if found["note"] else ""
     tried = (
         f" Attacks: {', '.join(f'{number} {result}' for result, number in sorted(results.items()))}." if results else ""

@@ -186,7 +186,7 @@ async def end(connection: AsyncConnection, which: Any, now: datetime) -> tuple[R
         update(sessions)
         .where(which, sessions.c.closed_at.is_(None))
         .values(closed_at=now)
-        .returning(sessions.c.id, sessions.c.access_expires_at)
+        .returning(sessions.c.id, sessions.c.user_id, sessions.c.access_expires_at)
     )
     return await revoke(connection, [_all_of(row, now) for row in await connection.execute(statement)])
 
@@ -210,7 +210,7 @@ def until(access_expires_at: datetime, now: datetime) -> float:
 
 
 def _all_of(row: Row[Any], now: datetime) -> Revoked:
-    return Revoked(row.id, MAX_GENERATION, until(row.access_expires_at, now))
+    return Revoked(row.id, MAX_GENERATION, until(row.access_expires_at, now), row.user_id)
 
 
 def _turn(presented: int, now: datetime, grace: timedelta, idle: timedelta, access_ttl: timedelta) -> Any:

@@ -128,6 +128,7 @@ class SessionsContract:
         session, other = await opened(stores, ada, 1), await opened(stores, ada, 2)
         (revoked,) = await stores.sessions.close(session.id, None, NOW)
         assert revoked == Revoked(session.id, opaque.MAX_GENERATION, (NOW + ACCESS + LEEWAY).timestamp())
+        assert revoked.user_id == session.user_id
         assert await stores.sessions.close(session.id, None, NOW) == ()
         assert await stores.revocations.ask(session.id, 5)
         assert not await stores.revocations.ask(other.id, 0)

@@ -14,7 +14,7 @@ TELLS = re.compile(
 
 SOFTWARE = re.compile(r"uvicorn|gunicorn|hypercorn|granian|python|starlette|fastapi|werkzeug|/\d", re.IGNORECASE)
 ORIGIN = "https://evil.example"
-PASS_ON = "Let the proxy pass Watchword's headers on, and install the present version (pip install -U watchword)."
+PASS_ON = "Let the proxy pass Watchword's headers on, and install the present version."
 HEAD = "Content-Type"
 
 

@@ -81,7 +81,7 @@ ATTACKS = (
     Attack(
         "forwarded-address",
         "Spoofed client addresses",
-        "The client chooses the address that is logged.",
+        "The client chooses the address that is logged, and the one that its wrong passwords count for.",
         "Start it with `watchword serve` (or uvicorn with --no-proxy-headers), and name your proxies in "
         "WATCHWORD_TRUSTED_PROXIES.",
         address,

@@ -16,7 +16,7 @@ from watchword.server.doctor.attack import Accepted, Attack, NotTried, Scene, mu
 from watchword.server.doctor.guests import Party
 
 HOUR = 3600
-CURE = "Guard every route with auth.principal of the present version (pip install -U watchword); let nothing else read tokens."
+CURE = "Guard every route with auth.principal of the present version; let nothing else read tokens."
 
 
 class Forge:

@@ -9,7 +9,7 @@ from watchword.server.doctor import guests
 from watchword.server.doctor.attack import Accepted, Attack, NotTried, Scene, must_refuse
 from watchword.server.doctor.visitor import Answer
 
-CURE = "Let the server use the database of these settings, and install the present version (pip install -U watchword)."
+CURE = "Let the server use the database of these settings, and install the present version."
 HEARING = 1.0
 """Seconds beyond the staleness bound until another worker must have heard of a revocation."""
 
