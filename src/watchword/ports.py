@@ -227,7 +227,7 @@ class Keys(Protocol):
 class Limit:
     """So many hits at once; over `period` as many come back, one by one, at equal intervals (GCRA).
 
-    `key` tells nothing to whoever reads it. While `unless` is remembered, the limit refuses nothing.
+    `key` tells nothing to whoever reads it. While `unless` is remembered, nothing is counted against the limit.
     """
 
     key: str
@@ -238,10 +238,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """The answer of `Scratch.hit`: None to wait, and it was counted; `last` when the next one would have to wait."""
+    """The answer of `Scratch.hit`: None to wait, and it was counted against the limits in `counted`, the others being spared;
+    `last` when the next one would have to wait."""
 
     wait: timedelta | None = None
     last: bool = False
+    counted: tuple[Limit, ...] = ()
 
 
 class Scratch(Protocol):
@@ -257,7 +259,8 @@ class Scratch(Protocol):
     async def take_back(
         self, limits: Sequence[Limit], *, remember: str | None = None, until: datetime | None = None
     ) -> None:
-        """Uncount one attempt that `hit` counted, and remember a key `until` then, where one is given."""
+        """Uncount one attempt that `hit` counted against these limits, no more and no fewer, and remember a key `until` then,
+        where one is given."""
 
     async def keep(self, purpose: str, key: str, value: str, until: datetime) -> None:
         """Keep a value that may be used once, for this purpose, before `until`. It replaces what the key had before."""

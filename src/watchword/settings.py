@@ -112,7 +112,7 @@ class Settings(BaseSettings):
         Field(
             ge=3,
             le=100,
-            description="Wrong passwords in 15 minutes for one account from one network; fewer for administrators.",
+            description="Wrong passwords in 15 minutes for one name from one network; fewer for administrators.",
         ),
     ] = 10
     attempts_per_network: Annotated[

@@ -9,6 +9,7 @@ from watchword.core.errors import (
     InvalidToken,
     MissingToken,
     StepUpRequired,
+    TooManyAttempts,
     UnknownKey,
 )
 from watchword.core.models import NOWHERE, Account, Client, Principal
@@ -85,14 +86,17 @@ async def leaving(
 ) -> frozenset[str]:
     """The sessions that a logout means: the refresh token's, and that of an access token that has not expired.
 
-    Either may belong to a session that has ended already. Raises InvalidToken when neither names one,
-    MissingToken when neither was given.
+    Either may belong to a session that has ended already. Raises InvalidToken when neither names one (TooManyAttempts after
+    too many forged refresh tokens, which keep nobody from going who has a good access token), MissingToken when neither was
+    given.
     """
     named: set[str] = set()
     refusal: AuthError = MissingToken("neither an access token nor a refresh token")
     if refresh_token is not None:
         try:
             named.add(throttle.read_refresh(kit, refresh_token, client).session_id)
+        except TooManyAttempts as error:
+            refusal = error
         except InvalidGrant as error:
             refusal = InvalidToken(error.because)
     if access_token is not None:
@@ -102,7 +106,7 @@ async def leaving(
                 raise ExpiredToken("an expired access token alone does not end a session")
             named.add(access.principal.session_id)
         except InvalidToken as error:
-            refusal = error
+            refusal = refusal if isinstance(refusal, TooManyAttempts) else error
     if not named:
         raise refusal
     return frozenset(named)

@@ -23,13 +23,13 @@ async def prove(kit: Kit, identifier: str, password: str, client: Client = NOWHE
     if not passwords.hashable(password):
         raise InvalidGrant("a password over the length, or not text")
     found = await kit.users.find(identifier)
-    user_id = found.user.id if found else None
+    user = found.user if found else None
     try:
-        async with throttle.guess(kit, user_id, identifier, client):
+        async with throttle.guess(kit, user, identifier, client):
             match = await kit.hashing.verify(found.password_hash if found else None, password, identifier)
             proven = _enabled(found)
     except InvalidGrant as refusal:
-        kit.announce(LoginFailed(user_id, refusal.because))
+        kit.announce(LoginFailed(user.id if user else None, refusal.because))
         raise
     if match.outdated:
         await _rehash(kit, proven, password, now)
@@ -44,10 +44,10 @@ async def change(kit: Kit, who: Principal, current: str, new: str, client: Clien
     """
     now = kit.clock.now()
     found = await kit.users.get(who.user_id)
-    async with throttle.guess(kit, who.user_id, "", client):
-        await _confirm(kit, found, current)
     if found is None:
         raise WrongPassword("the user is gone")
+    async with throttle.guess(kit, found.user, found.user.email, client):
+        await _confirm(kit, found, current)
     await accept(kit, new, found.user)
     new_hash = await kit.hashing.hash(new)
     revoked = await kit.users.set_password(
@@ -77,11 +77,11 @@ def _enabled(found: Credentials[Account] | None) -> Credentials[Account]:
     return found
 
 
-async def _confirm(kit: Kit, found: Credentials[Account] | None, password: str) -> None:
+async def _confirm(kit: Kit, found: Credentials[Account], password: str) -> None:
     if not passwords.hashable(password):
         raise WrongPassword("a password over the length, or not text")
     try:
-        await kit.hashing.verify(found.password_hash if found else None, password)
+        await kit.hashing.verify(found.password_hash, password)
     except InvalidGrant as error:
         raise WrongPassword(error.because) from None
 

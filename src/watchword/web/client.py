@@ -15,6 +15,9 @@ TEST_HOSTS = frozenset({"testserver", "test"})
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::[0-9]{1,5})?")
 
 
+WITH_PORT = re.compile(r"\A(?:([0-9.]+)|\[([^\]]*)\])(?::[0-9]{1,5})?\Z")
+
+
 def describe(connection: HTTPConnection, policy: Policy) -> Client:
     """The client as the session list will show it."""
     user_agent = connection.headers.get("user-agent")
@@ -25,11 +28,14 @@ def describe(connection: HTTPConnection, policy: Policy) -> Client:
 
 
 def address(connection: HTTPConnection, trusted: tuple[str, ...]) -> str | None:
-    """The client's address: X-Forwarded-For is believed from trusted proxies alone, from the right, hop by hop."""
+    """The client's address: X-Forwarded-For is believed from trusted proxies alone, from the right, hop by hop.
+
+    Some proxies write the port behind it.
+    """
     peer = _ip(connection.client.host) if connection.client else None
     hops = [hop.strip() for value in connection.headers.getlist("x-forwarded-for") for hop in value.split(",")]
     while peer is not None and hops and _within(peer, trusted):
-        hop = _ip(hops.pop())
+        hop = _ip(WITH_PORT.sub(r"\1\2", hops.pop()))
         if hop is None:
             break
         peer = hop

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Table, and_, case, delete, literal, or_, select, tuple_
+from sqlalchemy import BigInteger, Table, and_, case, delete, literal, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,14 +36,16 @@ class SqlScratch:
         at = _milliseconds(now - EPOCH)
         try:
             async with self._db.write() as connection:
-                pardoned = await _pardoned(connection, limits, at)
-                rows = (await connection.execute(self._count(limits, pardoned, at))).all()
+                spared = await _spared(connection, limits, at)
+                counting = tuple(one for one in limits if one.key not in spared)
+                rows = (await connection.execute(self._count(counting, at))).all() if counting else []
                 counted = {row.key: row.until for row in rows}
-                if len(counted) < len(limits):
-                    raise _Refused(await _wait(connection, [one for one in limits if one.key not in counted], at))
+                if len(counted) < len(counting):
+                    raise _Refused(await _wait(connection, [one for one in counting if one.key not in counted], at))
         except _Refused as refused:
             return Hit(wait=refused.wait)
-        return Hit(last=any(counted[one.key] + _interval(one) > at + _milliseconds(one.period) for one in limits))
+        last = any(counted[one.key] + _interval(one) > at + _milliseconds(one.period) for one in counting)
+        return Hit(last=last, counted=counting)
 
     @verb
     async def take_back(
@@ -82,7 +84,7 @@ class SqlScratch:
             removed = (await connection.execute(delete(hits).where(hits.c.key.in_(over)))).rowcount
             return removed + (await connection.execute(delete(single_use).where(one.in_(late)))).rowcount
 
-    def _count(self, limits: Sequence[Limit], pardoned: Sequence[str], at: int) -> Any:
+    def _count(self, limits: Sequence[Limit], at: int) -> Any:
         """Add each limit's interval to its row, where there is room: GCRA's whole rule. A row that has none is not returned.
 
         A row that is further ahead than clocks may differ has room for one. With none, its owner would wait as long as the
@@ -100,8 +102,8 @@ class SqlScratch:
             insert.values(rows)
             .on_conflict_do_update(
                 index_elements=["key"],
-                set_={"until": case((then > full, full), else_=then)},
-                where=or_(then <= full, hits.c.key.in_(pardoned)),
+                set_={"until": then},
+                where=then <= full,
             )
             .returning(hits.c.key, hits.c.until)
         )
@@ -119,13 +121,14 @@ class SqlScratch:
         return insert.values(rows).on_conflict_do_update(index_elements=index, set_=new)
 
 
-async def _pardoned(connection: AsyncConnection, limits: Sequence[Limit], at: int) -> list[str]:
+async def _spared(connection: AsyncConnection, limits: Sequence[Limit], at: int) -> set[str]:
     """The keys of those limits whose exception is remembered. (In the upsert it would not follow a host's schema.)"""
-    exceptions = {one.unless: one.key for one in limits if one.unless is not None}
+    exceptions = {one.unless for one in limits if one.unless is not None}
     if not exceptions:
-        return []
-    remembered = select(hits.c.key).where(hits.c.key.in_(exceptions), hits.c.until > at)
-    return [exceptions[row.key] for row in await connection.execute(remembered)]
+        return set()
+    found = select(hits.c.key).where(hits.c.key.in_(exceptions), hits.c.until > at)
+    remembered = {row.key for row in await connection.execute(found)}
+    return {one.key for one in limits if one.unless in remembered}
 
 
 async def _wait(connection: AsyncConnection, refusing: Sequence[Limit], at: int) -> timedelta:

@@ -1,6 +1,7 @@
 """The contract of `ports.Scratch`."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from watchword.core.policy import LEEWAY
@@ -17,7 +18,8 @@ class ScratchContract:
 
     async def test_as_many_hits_as_the_limit_says_and_the_next_has_to_wait(self, stores: ScratchStores) -> None:
         hit = stores.scratch.hit
-        assert [await hit([NARROW], NOW) for _ in range(3)] == [Hit(), Hit(), Hit(last=True)]
+        counted = Hit(counted=(NARROW,))
+        assert [await hit([NARROW], NOW) for _ in range(3)] == [counted, counted, replace(counted, last=True)]
         assert await hit([NARROW], NOW) == Hit(wait=MINUTE / 3)
 
     async def test_hits_come_back_one_by_one(self, stores: ScratchStores) -> None:
@@ -25,7 +27,7 @@ class ScratchContract:
         for _ in range(3):
             await hit([NARROW], NOW)
         assert await hit([NARROW], NOW + 19 * SECOND) == Hit(wait=SECOND)
-        assert await hit([NARROW], NOW + 20 * SECOND) == Hit(last=True)
+        assert (await hit([NARROW], NOW + 20 * SECOND)).last
         assert await hit([NARROW], NOW + 20 * SECOND) == Hit(wait=20 * SECOND)
         assert [(await hit([NARROW], NOW + 20 * SECOND + MINUTE)).wait for _ in range(4)] == [
             None,
@@ -67,7 +69,8 @@ class ScratchContract:
             await stores.scratch.hit([NARROW], NOW)
         assert (await stores.scratch.hit([spared], NOW)).wait is not None
         await stores.scratch.take_back([], remember="friend", until=NOW + MINUTE)
-        assert (await stores.scratch.hit([spared], NOW)).wait is None
+        assert await stores.scratch.hit([spared, WIDE], NOW) == Hit(counted=(WIDE,))
+        assert await stores.scratch.hit([spared], NOW) == Hit()
         assert (await stores.scratch.hit([NARROW], NOW)).wait == MINUTE / 3, "and it fills up no further"
 
     async def test_what_is_remembered_is_forgotten_in_time(self, stores: ScratchStores) -> None:
@@ -96,8 +99,8 @@ class ScratchContract:
             await stores.scratch.take_back(limits, remember="friend", until=NOW + MINUTE)
 
         await asyncio.gather(*(came_and_went() for _ in range(RACERS)))
-        answers = [await stores.scratch.hit(limits, NOW) for _ in range(RACERS)]
-        assert answers == [Hit()] * (RACERS - 1) + [Hit(last=True)]
+        answers = [(await stores.scratch.hit(limits, NOW)).last for _ in range(RACERS)]
+        assert answers == [False] * (RACERS - 1) + [True]
 
     async def test_a_limit_that_does_not_divide_its_period_still_has_room_for_all(self, stores: ScratchStores) -> None:
         seven = Limit("seven", 7, timedelta(minutes=15))
