@@ -17,7 +17,18 @@ import httpx2
 import pytest
 from tests.core import forge
 from tests.house import PATIENCE
-from tests.services import ISSUER, JWKS, METADATA, Scripted, Service, serving, until, until_answered
+from tests.services import (
+    ISSUER,
+    JWKS,
+    METADATA,
+    REVOCATIONS,
+    SERVICE_KEY,
+    Scripted,
+    Service,
+    serving,
+    until,
+    until_answered,
+)
 
 from watchword import ConfigError, Verifier
 from watchword.core import published, strict_json
@@ -365,6 +376,41 @@ class TestKeysThatCome:
         service.clock.tick(300)
         await until_answered(service, stolen, 401)
         assert (await service.get(issuer.token("kid-2"))).status_code == 200
+
+    async def test_a_key_that_was_stopped_stays_so_when_an_older_key_set_comes_again(self, issuer: Scripted) -> None:
+        """KY-08: a thief has a stopped key, cuts the list off, and shows the service a cached key set of before."""
+        age = {"Cache-Control": "max-age=30"}
+        issuer.announces()
+        issuer.publishes("kid-1", "kid-2", headers=age)
+        issuer.revokes(kid="kid-2", retired=["kid-1"])
+        async with serving(issuer, service_key=SERVICE_KEY, stale="open") as service:
+            stolen = issuer.token()
+            assert (await service.get(stolen)).status_code == 401
+            issuer.answers[REVOCATIONS] = httpx2.ConnectError("cut off")
+            issuer.publishes("kid-2", "kid-3", headers=age)
+            service.clock.tick(31)
+            await until_answered(service, issuer.token("kid-3"), 200)
+            issuer.publishes("kid-1", "kid-2", "kid-4", headers=age)
+            service.clock.tick(31)
+            await until_answered(service, issuer.token("kid-4"), 200)
+            assert (await service.get(stolen)).status_code == 401
+
+    async def test_the_stopped_keys_that_are_remembered_are_bounded(self, issuer: Scripted) -> None:
+        """KY-08: an issuer that stops a key every second for a year fills the memory of its services."""
+        keys = issuer_keys.IssuerKeys(http.HttpIssuer(ISSUER, transport=issuer.transport), FrozenClock(forge.NOW))
+        await keys._issuer.start()
+        keys.retire(frozenset({"kid-1", "kid-first"}))
+        await keys.keep()
+        assert not keys.alive("kid-1", forge.T), "also one that was stopped before any key was known"
+        for number in range(issuer_keys.MAX_RETIRED - 1):
+            keys.retire(frozenset({"kid-1", f"kid-x{number}"}))
+        assert len(keys.ring.retired) == issuer_keys.MAX_RETIRED
+        assert "kid-first" not in keys.ring.retired
+        assert not keys.alive("kid-1", forge.T), "one that is named again is not the oldest"
+        many = frozenset(f"kid-y{number}" for number in range(issuer_keys.MAX_RETIRED + 1))
+        keys.retire(many)
+        assert keys.ring.retired == many, "and what one list names is believed as a whole"
+        await keys._issuer.stop()
 
     @pytest.mark.parametrize(
         ("told", "kept"),

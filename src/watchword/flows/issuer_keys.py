@@ -22,6 +22,9 @@ TICK_SECONDS = 0.2
 MAX_STALE = 24 * 3600.0
 """Seconds that keys are believed while the issuer can't be asked. No token lives that long; an outage may."""
 
+MAX_RETIRED = 1000
+"""Stopped keys that are remembered: those that were named last, and all that the last list named."""
+
 EMPTY = (
     "the issuer publishes no key that could verify a token. With WATCHWORD_SIGNING_ALG=HS256 it has none to publish: "
     "choose ES256 there"
@@ -32,7 +35,10 @@ Elsewhere = Callable[[Coroutine[Any, Any, bool]], Awaitable[bool]]
 
 
 class IssuerKeys:
-    """Replaced as a whole by what the issuer publishes, so a key that is missing there is dead here."""
+    """Replaced as a whole by what the issuer publishes, so a key that is missing there is dead here.
+
+    A key that was stopped stays so while the process lives, whatever key set comes.
+    """
 
     def __init__(self, issuer: Issuer, clock: Clock) -> None:
         self._issuer = issuer
@@ -43,6 +49,7 @@ class IssuerKeys:
         self.tried: bool = False
         """Whether the issuer was asked at all."""
         self._ring: PublishedKeys | None = None
+        self._retired: list[str] = []
         self._metadata: Metadata | None = None
         self._taken_at = self._looked_at = self._due_at = float("-inf")
         self._looking: asyncio.Task[bool] | None = None
@@ -71,9 +78,11 @@ class IssuerKeys:
         return self.ring.alive(kid, timestamp)
 
     def retire(self, kids: frozenset[str]) -> None:
-        """The issuer says that these keys were stopped: believed at once, and also while a cached key set still has them."""
+        """The issuer says that these keys were stopped: believed at once, and against a cached key set too."""
+        older = [kid for kid in self._retired if kid not in kids]
+        self._retired = [*older, *kids][-max(MAX_RETIRED, len(kids)) :]
         if self._ring is not None and not kids <= self._ring.retired:
-            self._ring = replace(self._ring, retired=self._ring.retired | kids)
+            self._ring = replace(self._ring, retired=frozenset(self._retired))
             self.changed()
 
     async def follow(self, *, heard: bool) -> None:
@@ -132,8 +141,7 @@ class IssuerKeys:
             return  # a later question was answered first: it must not be undone
         if not len(ring.keys):
             logger.error(EMPTY)
-        if self._ring is not None:
-            ring = replace(ring, retired=frozenset(kid for kid in self._ring.retired if kid in ring.keys))
+        ring = replace(ring, retired=frozenset(self._retired))
         self._ring, self._taken_at, self._due_at = ring, asked_at, asked_at + seconds
         self.changed()
 
