@@ -35,6 +35,7 @@ from watchword.core.errors import InvalidToken, Unavailable
 from watchword.core.models import Revoked
 from watchword.flows import accounts, bulletin, signing_keys
 from watchword.stores import issuer as http
+from watchword.testing import FrozenClock
 from watchword.web.stopping import stopping
 
 OTHER_KEY = "Yb4_uR7mWc2NxK9sQz6TfJ1pLe8GdVh3"
@@ -496,6 +497,40 @@ class TestSilence:
             scripted.revokes(iat=now, exp=now + 15)
             await until_answered(service, scripted.token(), 200)
 
+    async def test_a_clock_that_is_set_back_keeps_no_list_fresh(
+        self, scripted: Scripted, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """FT-05, RV-01: the clock is set back by an hour: no list of now is believed, and the last one stays fresh."""
+        async with serving(scripted, service_key=SERVICE_KEY) as service:
+            token = scripted.token()
+            assert (await service.get(token)).status_code == 200
+            service.clock.tick(-3600)
+            scripted.revokes(forge.SESSION_ID, iat=int(forge.T) + 1, exp=int(forge.T) + 16)
+            await until(_logged(caplog, "it was issued in the future"))
+            service.clock.tick(15)
+            answer = await service.get(token)
+            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+            service.clock.tick(3585)
+            await until_answered(service, token, 401)
+
+    async def test_a_list_lives_no_longer_where_the_clock_is_behind(self, scripted: Scripted) -> None:
+        """FT-05, RV-01: to a clock 50 seconds behind, a list has 65 to go, and the service is cut off meanwhile."""
+        clock = FrozenClock(forge.NOW - timedelta(seconds=50))
+        async with serving(scripted, clock, service_key=SERVICE_KEY) as service:
+            assert (await service.get(scripted.token())).status_code == 200
+            scripted.answers[REVOCATIONS] = httpx2.ConnectError("cut off")
+            await until(_asked_twice_more(scripted, len(scripted.fetched)))
+            service.clock.tick(15)
+            assert (await service.get(scripted.token())).status_code == 503
+
+    async def test_a_machine_that_slept_believes_no_list_of_before(self, scripted: Scripted) -> None:
+        """RV-01: a machine is suspended, its monotonic clock with it; when it wakes up the list is not of today."""
+        async with serving(scripted, service_key=SERVICE_KEY) as service:
+            assert (await service.get(scripted.token())).status_code == 200
+            scripted.answers[REVOCATIONS] = httpx2.ConnectError("cut off")
+            service.clock._now += timedelta(seconds=15)
+            assert (await service.get(scripted.token())).status_code == 503
+
     async def test_a_socket_does_not_outlive_what_is_known(self, scripted: Scripted) -> None:
         async with (
             serving(scripted, service_key=SERVICE_KEY) as service,
@@ -586,10 +621,18 @@ def test_the_list_is_what_was_signed() -> None:
     revoked = (Revoked("a", 1, forge.T + 5), Revoked("b", 0, forge.T + 9))
     text = revocation_list.sign(forge.ring(), ISSUER, revoked, forge.NOW)
     listed = revocation_list.read(text, forge.ring(), ISSUER, forge.T)
-    assert (listed.revoked, listed.retired, listed.expires_at) == (revoked, frozenset(), forge.T + 15)
+    assert (listed.revoked, listed.retired) == (revoked, frozenset())
+    assert (listed.expires_at, listed.life) == (forge.T + 15, 15)
     stopped = forge.ring(forge.record(1, retired_at=forge.NOW), forge.record(2))
     text = revocation_list.sign(stopped, ISSUER, revoked, forge.NOW)
     assert revocation_list.read(text, stopped, ISSUER, forge.T).retired == {"kid-1"}
+
+
+def _logged(caplog: pytest.LogCaptureFixture, text: str) -> Any:
+    async def logged() -> bool:
+        return text in caplog.text
+
+    return logged
 
 
 def _asked_twice_more(scripted: Scripted, count: int) -> Any:

@@ -32,11 +32,15 @@ MAX_LIST = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RevocationList:
-    """A genuine list: everything that was revoked and still matters, and until when (epoch seconds) that is all."""
+    """A genuine list: everything that was revoked and still matters.
+
+    It is all until `expires_at` (epoch seconds), and for `life` seconds at most: `exp` less `iat`.
+    """
 
     revoked: tuple[Revoked, ...]
     retired: frozenset[str]
     expires_at: float
+    life: float
 
 
 def name(ring: KeyRing, revoked: Sequence[Revoked], now: datetime) -> str:
@@ -96,6 +100,7 @@ def read(text: str, ring: VerifyingRing, issuer: str, timestamp: float) -> Revoc
         revoked=tuple(Revoked(*entry) for entry in claims["revoked"]),
         retired=frozenset(claims["retired"]),
         expires_at=float(claims["exp"]),
+        life=float(claims["exp"] - claims["iat"]),
     )
 
 

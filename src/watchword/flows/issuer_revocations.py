@@ -41,14 +41,20 @@ class IssuerRevocations:
         self._clock = clock
         self._stale = stale
         self._set = RevokedSet()
-        self._fresh_until = float("-inf")
+        self._fresh_until = self._lasts_until = float("-inf")
         self._seen: str | None = None
         self._complained = False
         self._listeners: list[Callable[[Change], None]] = []
 
     def fresh(self) -> bool:
-        """Whether the last list still stands for what is revoked."""
-        return self._stale is None or self._clock.timestamp() < self._fresh_until
+        """Whether the last list still stands for what is revoked.
+
+        Two clocks have to say so: one that is set back makes no list young again, and the other stands still while the
+        machine sleeps.
+        """
+        if self._stale is None:
+            return True
+        return self._clock.timestamp() < self._fresh_until and self._clock.monotonic() < self._lasts_until
 
     def covers(self, session_id: str, generation: int) -> bool:
         """Whether a list has revoked this generation of the session."""
@@ -108,12 +114,14 @@ class IssuerRevocations:
             raise Unavailable(f"the issuer's list of revocations is refused: {error.because}") from error
 
     def _take(self, listed: RevocationList) -> None:
+        monotonic, timestamp = self._clock.monotonic(), self._clock.timestamp()
         for revoked in listed.revoked:
             if self._set.add(revoked):
                 self._tell(revoked)
         self._keys.retire(listed.retired)
-        self._set.forget(self._clock.timestamp())
+        self._set.forget(timestamp)
         self._fresh_until = max(self._fresh_until, listed.expires_at)
+        self._lasts_until = max(self._lasts_until, monotonic + min(listed.expires_at - timestamp, listed.life))
         if self._complained:
             self._complained = False
             logger.warning("the issuer's list of revocations is fresh again")
