@@ -6,8 +6,8 @@ The row RV-01 for other services; TF-13 and TF-14 for the signed list, which is 
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 from tests.core import forge
-from tests.house import ADA, OTHER_PASSWORD, PASSWORD, House, open_house
+from tests.house import ADA, OTHER_PASSWORD, PASSWORD, PATIENCE, House, open_house
 from tests.services import (
     ISSUER,
     METADATA,
@@ -34,6 +34,7 @@ from watchword.core import revocation_list
 from watchword.core.errors import InvalidToken, Unavailable
 from watchword.core.models import Revoked
 from watchword.flows import accounts, bulletin, signing_keys
+from watchword.flows.kit import Kit
 from watchword.stores import issuer as http
 from watchword.testing import FrozenClock
 from watchword.web.stopping import stopping
@@ -54,6 +55,50 @@ async def issuer(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
     async with open_house(tmp_path, database_url=database_url, service_keys=keys) as house:
         await house.register()
         yield house
+
+
+class Held:
+    """The question what is revoked, held back where a test says so."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._real = kit.revocations.live
+        self.begun, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    def from_now_on(self) -> None:
+        """The next looks hang before they have read anything."""
+        self._kit.revocations.live = self._before  # type: ignore[method-assign]
+
+    def after_reading(self) -> None:
+        """The next looks have read, and hang then."""
+        self._kit.revocations.live = self._after  # type: ignore[method-assign]
+
+    async def at_a_second_look(self, house: House) -> asyncio.Task[httpx2.Response]:
+        """Somebody who waits for news, has been told of one look, and hangs with the next."""
+        name = (await told(house)).headers["etag"]
+        waiting = asyncio.create_task(told(house, **{"If-None-Match": name}))
+        await _in_line(waiting)
+        self.from_now_on()
+        await asyncio.wait_for(self.begun.wait(), PATIENCE)
+        return waiting
+
+    async def _before(self, now: datetime) -> Sequence[Revoked]:
+        self.begun.set()
+        await self.goes_on.wait()
+        return await self._real(now)
+
+    async def _after(self, now: datetime) -> Sequence[Revoked]:
+        read = await self._real(now)
+        self.begun.set()
+        await self.goes_on.wait()
+        return read
+
+
+@pytest.fixture
+async def held(issuer: House) -> AsyncIterator[Held]:
+    held = Held(await issuer.kit())
+    yield held
+    held.goes_on.set()
 
 
 async def told(house: House, **headers: str) -> httpx2.Response:
@@ -95,6 +140,14 @@ class TestWhoIsTold:
             assert answer.status_code == 401, "TF-14: a user's token is no service key"
         both = [("Authorization", f"Bearer {SERVICE_KEY}"), ("Authorization", f"Bearer {other.access}")]
         assert (await issuer.client.get(REVOCATIONS, headers=both)).status_code == 400
+
+    @pytest.mark.parametrize(
+        "odd", [b"\xff", b"\xc3\xa9", b"\xed\xb2\x80", b"\x80" * 32, SERVICE_KEY.encode() + b"\xa0"]
+    )
+    async def test_bytes_that_no_key_has_are_refused(self, issuer: House, odd: bytes) -> None:
+        """RV-01: a stranger shows bytes that are not ASCII, or not UTF-8, and hopes for a 500 or a key cut short."""
+        answer = await issuer.client.get(REVOCATIONS, headers=[(b"Authorization", b"Bearer " + odd)])
+        assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
 
     async def test_a_service_key_is_no_token(self, issuer: House) -> None:
         """TF-14: a service that was broken into tries its key as everybody's access token, and as a refresh token."""
@@ -233,6 +286,61 @@ class TestWhatIsTold:
 
         monkeypatch.setattr((await issuer.kit()).revocations, "live", away)
         assert (await issuer.client.get(REVOCATIONS, headers=SHOWN)).status_code == 503
+
+    async def test_while_the_database_hangs_nobody_is_told_what_was_seen_before(
+        self, issuer: House, held: "Held", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """RV-01: the database hangs for an hour, and the list of before is signed as one of now, without the logout."""
+        login = await issuer.login()
+        waiting = await held.at_a_second_look(issuer)
+        monkeypatch.setattr(bulletin, "RECENT_SECONDS", 0.0)
+        coming = asyncio.create_task(told(issuer, **{"If-None-Match": '"another"'}))
+        await _in_line(coming)
+        kit = await issuer.kit()
+        kit.revocations.apply(await kit.sessions.close(login.session_id, None, issuer.clock.now()))
+        held.goes_on.set()
+        assert sessions(issuer, await asyncio.wait_for(coming, PATIENCE)) == [login.session_id]
+        assert sessions(issuer, await asyncio.wait_for(waiting, PATIENCE)) == [login.session_id]
+
+    async def test_a_database_that_hangs_is_not_waited_for_without_end(
+        self, issuer: House, held: "Held", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """RV-01: the places of those who wait are taken, one after another, until no service is told anything."""
+        waiting = await held.at_a_second_look(issuer)
+        monkeypatch.setattr(bulletin, "RECENT_SECONDS", 0.0)
+        monkeypatch.setattr(bulletin, "OLD_SECONDS", 0.05)
+        answer = await asyncio.wait_for(issuer.client.get(REVOCATIONS, headers=SHOWN), PATIENCE)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.headers["retry-after"]
+        waiting.cancel()
+
+    async def test_what_was_seen_long_ago_is_not_signed(
+        self, issuer: House, held: "Held", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """RV-01: a look takes minutes (a worker was stopped, a database crawls), and its list is dated of now."""
+        monkeypatch.setattr(bulletin, "OLD_SECONDS", PATIENCE)
+        held.from_now_on()
+        coming = asyncio.create_task(issuer.client.get(REVOCATIONS, headers=SHOWN))
+        await asyncio.wait_for(held.begun.wait(), PATIENCE)
+        monkeypatch.setattr(bulletin, "OLD_SECONDS", 0.0)
+        held.goes_on.set()
+        answer = await asyncio.wait_for(coming, PATIENCE)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+    async def test_whoever_comes_after_a_logout_is_not_told_of_the_moment_before_it(
+        self, issuer: House, held: "Held"
+    ) -> None:
+        """RV-01: a look that has begun before the logout comes to its end after it, and lets a service miss it."""
+        login = await issuer.login()
+        held.after_reading()
+        early = asyncio.create_task(told(issuer))
+        await asyncio.wait_for(held.begun.wait(), PATIENCE)
+        await issuer.client.post("/logout", headers=login.headers)
+        late = asyncio.create_task(told(issuer))
+        await _in_line(late)
+        held.goes_on.set()
+        assert sessions(issuer, await asyncio.wait_for(late, PATIENCE)) == [login.session_id]
+        assert sessions(issuer, await asyncio.wait_for(early, PATIENCE)) == []
 
     def test_a_list_beyond_the_cap_is_not_signed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """RV-01: a service would cut it, and lose what it does not see."""
@@ -626,6 +734,13 @@ def test_the_list_is_what_was_signed() -> None:
     stopped = forge.ring(forge.record(1, retired_at=forge.NOW), forge.record(2))
     text = revocation_list.sign(stopped, ISSUER, revoked, forge.NOW)
     assert revocation_list.read(text, stopped, ISSUER, forge.T).retired == {"kid-1"}
+
+
+async def _in_line(task: asyncio.Task[Any]) -> None:
+    """Let a request come as far as it can without what it waits for."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not task.done()
 
 
 def _logged(caplog: pytest.LogCaptureFixture, text: str) -> Any:

@@ -22,7 +22,7 @@ def strong(key: str, setting: str) -> bytes:
 
 def digest(key: str) -> bytes:
     """SHA-256. The keys are long and random, so that nothing slower is needed."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(key.encode()).digest()
 
 
 def known(presented: str, digests: Iterable[bytes]) -> bool:

@@ -23,6 +23,12 @@ LOOK_SECONDS = 0.2
 GAP_SECONDS = 0.05
 """Between two looks at what is revoked, however many wait and whatever happens; on some databases each is a query."""
 
+RECENT_SECONDS = 1.0
+"""How long ago the look may have begun that is told to whoever comes, without another one."""
+
+OLD_SECONDS = 5.0
+"""How long ago it may have begun that a list is signed of what was seen; and how long the next one is waited for."""
+
 MAX_WAITING = 1024
 """Who may wait at a worker at once."""
 
@@ -37,11 +43,12 @@ class Bulletin:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What was seen. `changes` had been told of when it began."""
+    """What was seen. `changes` had been told of when it began, at `began_at` of the loop's time."""
 
     name: str
     revoked: Sequence[Revoked]
     changes: int
+    began_at: float
 
 
 def admit(kit: Kit, presented: str | None, client: Client) -> None:
@@ -74,7 +81,7 @@ class Board:
     async def next(self, seen: str | None, leaving: Callable[[], bool]) -> Bulletin:
         """The list as soon as its content is not what was `seen`; at the latest when the wait is over, or `leaving`.
 
-        Raises Overloaded where too many wait, and Unavailable when nobody can say what is revoked.
+        Raises Overloaded where too many wait, and Unavailable when nobody can say what is revoked, or not in time.
         """
         if self._waiting >= MAX_WAITING:
             raise Overloaded("too many services wait for revocations")
@@ -89,14 +96,23 @@ class Board:
         return self._sign(look)
 
     def _recent(self, changes: int) -> _Look | None:
-        """The last look, where nothing was told of since."""
-        return self._last if isinstance(self._last, _Look) and self._last.changes == changes else None
+        """The last look, where nothing was told of since, and the next one is not long in coming."""
+        last = self._last
+        if not isinstance(last, _Look) or last.changes != changes or self._age(last) > RECENT_SECONDS:
+            return None
+        return last
+
+    def _age(self, look: _Look) -> float:
+        return self._loop.time() - look.began_at
 
     async def _look(self) -> _Look:
-        """What is seen at the next look."""
+        """What is seen at the next look, which is waited for no longer than a look may be old."""
         if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._watch())
-        await asyncio.shield(self._next)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._next), OLD_SECONDS)
+        except TimeoutError as error:
+            raise Unavailable("nobody has said for seconds what is revoked") from error
         if isinstance(self._last, _Look):
             return self._last
         raise self._last or Unavailable("nobody looks for revocations any more")
@@ -122,12 +138,12 @@ class Board:
         told.set_result(None)
 
     async def _read(self) -> _Look | AuthError:
-        kit, changes = self._kit, self._changes
+        kit, changes, began_at = self._kit, self._changes, self._loop.time()
         try:
             await kit.keyring.follow(heard=kit.revocations.fresh())
             now = kit.clock.now()
             revoked = await kit.revocations.live(now)
-            return _Look(revocation_list.name(kit.keyring.ring, revoked, now), revoked, changes)
+            return _Look(revocation_list.name(kit.keyring.ring, revoked, now), revoked, changes, began_at)
         except AuthError as error:
             return error
         except Exception as error:
@@ -135,7 +151,12 @@ class Board:
             return Unavailable(type(error).__name__)
 
     def _sign(self, look: _Look) -> Bulletin:
-        """Of those who are told the same in the same second, all get one signature."""
+        """Of those who are told the same in the same second, all get one signature.
+
+        Raises Unavailable for what was seen long ago: a signature says that it is so now.
+        """
+        if self._age(look) > OLD_SECONDS:
+            raise Unavailable("what is revoked was seen too long ago")
         now = self._kit.clock.now()
         signed = look.name, int(now.timestamp())
         if self._signed is None or self._signed[0] != signed:
