@@ -20,13 +20,14 @@ def wired(app: ASGIApp) -> Iterator[int]:
     """The port of an application that is read as `watchword serve` reads."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
         server = uvicorn.Server(uvicorn.Config(app, **wire.options()))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:
             yield listening.getsockname()[1]
         finally:
             server.should_exit = True
             thread.join(PATIENCE)
+            assert not thread.is_alive(), "the stop does not end"
 
 
 def connect(port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 import pytest
 from sqlalchemy import event, func, insert, select, update
+from starlette.types import Receive, Scope, Send
 from tests.house import ADA, PASSWORD, PATIENCE, House, Login, open_house
 from tests.server import commands, conftest
 from tests.services import until
@@ -116,6 +117,52 @@ def test_a_header_that_never_ends_is_not_kept(port: int, monkeypatch: pytest.Mon
         with pytest.raises(ConnectionError):
             connection.sendall(b"a" * 2**26)
     assert said(port, GOOD).startswith(b"HTTP/1.1 200 ")
+
+
+AFTER_THE_HEAD = {"a trailer": b"0\r\nX: ", "a trailer's name": b"0\r\n", "a chunk's extension": b"1;"}
+
+
+@pytest.mark.parametrize("name", AFTER_THE_HEAD)
+def test_what_never_ends_after_the_head_is_not_kept(port: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DL-02, DL-06: a trailer of 64 MB: it is joined together until its line ends, a little slower with each piece, and
+    everybody else waits. The server hangs up long before, however much time it would give to a body."""
+    monkeypatch.setattr(wire, "BODY_SECONDS", 600.0)
+    with connect(port) as connection:
+        connection.sendall(b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(AFTER_THE_HEAD[name])
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"a" * 2**26)
+    assert said(port, GOOD).startswith(b"HTTP/1.1 200 ")
+
+
+def test_many_trailers_are_too_many(port: int) -> None:
+    """DL-02: trailers are counted with the headers, before there are a hundred of them or 32 KB."""
+    head = b"POST /login HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n0\r\n" % CLOSING
+    for trailers in (b"X: a\r\n" * 98, (b"X: " + b"a" * 1000 + b"\r\n") * 33):
+        assert said(port, head + trailers + b"\r\n").startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_body_that_comes_piece_by_piece_is_no_trailer() -> None:
+    """DL-02: the counterpart: 60 KB of a body, each read by itself, and a trailer behind them."""
+
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"60")]})
+        message = await receive()
+        while message["more_body"]:
+            await send({"type": "http.response.body", "body": b"." if message["body"] else b"", "more_body": True})
+            message = await receive()
+        await send({"type": "http.response.body", "body": b""})
+
+    with wired(echo) as port, connect(port) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n" % CLOSING)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        for _ in range(60):
+            connection.sendall(b"3e8\r\n" + b"a" * 1000 + b"\r\n")
+            assert connection.recv(65536) == b"."
+        connection.sendall(b"0\r\nX: a\r\n\r\n")
+        assert connection.recv(65536) == b""
 
 
 def test_a_head_within_the_bound_is_read(port: int) -> None:

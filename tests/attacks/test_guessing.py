@@ -18,7 +18,9 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
+from tests.wired import said, wired
 
+from watchword import Settings
 from watchword.core import foreign_hashes, opaque, passwords
 from watchword.core.errors import UnusableHash
 from watchword.core.events import AttemptsExhausted
@@ -27,6 +29,7 @@ from watchword.core.tally import Tally
 from watchword.flows import accounts, throttle
 from watchword.flows.upkeep import run as upkeep
 from watchword.ports import NewUser
+from watchword.server.app import create_app
 
 WRONG = "not the password of today"
 LIMIT = 10
@@ -142,6 +145,23 @@ async def test_a_proxy_that_writes_the_port_is_understood(tmp_path: Path, sqlite
         assert answer.status_code == 429
         beside = await from_address(house, "10.0.0.1", ADA, WRONG, **{"x-forwarded-for": "203.0.113.9:4711"})
         assert beside.status_code == 400
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_an_address_in_a_trailer_is_not_another_network(tmp_path: Path) -> None:
+    """RL-03: a trusted proxy writes its header and passes the body on, trailers included. One of them would be the last
+    `X-Forwarded-For`, and each guess come from a network of its own."""
+    body = b"username=nobody%40example.com&password=wrong+wrong+wrong"
+    head = (
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: 198.51.100.20\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with wired(create_app(Settings(data_dir=tmp_path / "home", trusted_proxies=("127.0.0.1",)))) as port:
+        answers = [
+            said(port, head + b"%x\r\n%b\r\n0\r\nX-Forwarded-For: 203.0.113.%d\r\n\r\n" % (len(body), body, number))
+            for number in range(LIMIT + 2)
+        ]
+    assert [answer[9:12] for answer in answers] == [b"400"] * LIMIT + [b"429"] * 2
 
 
 async def test_a_login_of_ones_own_between_the_guesses_does_not_clear_them(house: House) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from tests import databases, live
 from tests.house import ADA, OTHER_PASSWORD, PASSWORD, PATIENCE, House, Login, open_house
+from tests.wired import wired
 
 from watchword import Settings
 from watchword.server.app import create_app
@@ -298,6 +299,28 @@ def test_a_request_that_can_be_read_in_two_ways_is_not_read(served: int, name: s
     assert heard.startswith(b"HTTP/1.1 400 ")
     assert heard.count(b"HTTP/1.1 ") == 1
     assert not TELLING.search(re.sub(SAID, "", heard.decode()))
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_a_trailer_is_no_header(tmp_path: Path) -> None:
+    """HD-04: a proxy looks at the headers and lets through what stands behind the body, where one reader makes headers of it:
+    a token, a second token, another host (RFC 9110 6.5.1). Head and body come at once, before the application begins."""
+    account = {"email": ADA, "password": PASSWORD}
+    chunked = (b"Host: localhost", b"Connection: close", b"Transfer-Encoding: chunked")
+    stale = b"Authorization: Bearer x"
+
+    def me(*headers: bytes, trailers: tuple[bytes, ...]) -> bytes:
+        body = b"0\r\n" + b"".join(trailer + b"\r\n" for trailer in trailers) + b"\r\n"
+        return said(port, get(*chunked, *headers, path=b"/me") + body)
+
+    with wired(create_app(Settings(data_dir=tmp_path / "home"))) as port:
+        assert httpx2.post(f"http://localhost:{port}/register", json=account).status_code == 202
+        form = {"username": ADA, "password": PASSWORD}
+        token = httpx2.post(f"http://localhost:{port}/login", data=form).json()["access_token"].encode()
+        mine = b"Authorization: Bearer " + token
+        assert me(trailers=(mine,)).startswith(b"HTTP/1.1 401 ")
+        assert me(stale, trailers=(mine,)).startswith(b"HTTP/1.1 401 ")
+        assert me(mine, trailers=(stale, b"Host: evil.example")).startswith(b"HTTP/1.1 200 ")
 
 
 def test_the_server_reads_what_is_written_as_it_should_be(served: int) -> None:

@@ -1,15 +1,18 @@
-"""Clients that hold on to a connection and say nothing, or too little: DL-06 of the security requirements.
+"""Clients that hold on to a connection and say nothing, or too little, or do not listen: DL-06 of the security requirements.
 
 No test asserts a time. The server's patience is shortened, so that the tests need none.
 """
 
+import asyncio
 import contextlib
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.types import Receive, Scope, Send
 from tests.house import PATIENCE
 from tests.wired import GOOD, connect, heard, said, wired
 
@@ -125,3 +128,171 @@ def test_a_client_that_hangs_up_in_the_middle_is_no_fault(port: int, caplog: pyt
         give_up.wait(PATIENCE / 1000)
     assert [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR] == []
     assert caplog.text.count("the sender has gone") == 3
+
+
+NEXT = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+FULL = 2**26
+"""Bytes that no system takes on behalf of a client that does not read."""
+
+
+class Watched:
+    """The connections of a server, and whether one of them was lost."""
+
+    def __init__(self) -> None:
+        self.open: list[wire.Bounded] = []
+        self.lost = threading.Event()
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    seen = Watched()
+    made, lost = wire.Bounded.connection_made, wire.Bounded.connection_lost
+
+    def note_made(self: wire.Bounded, transport: asyncio.Transport) -> None:
+        seen.open.append(self)
+        made(self, transport)
+
+    def note_lost(self: wire.Bounded, exc: Exception | None) -> None:
+        lost(self, exc)
+        seen.lost.set()
+
+    monkeypatch.setattr(wire.Bounded, "connection_made", note_made)
+    monkeypatch.setattr(wire.Bounded, "connection_lost", note_lost)
+    return seen
+
+
+class Talking:
+    """An application that answers in pieces of this size, until one is not taken by the client or its system."""
+
+    def __init__(self, watched: Watched, piece: int) -> None:
+        self.watched = watched
+        self.piece = b"a" * piece
+        self.stuck = threading.Event()
+        self.ended = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        await send({"type": "http.response.start", "status": 200})
+        for _ in range(FULL // len(self.piece)):
+            await send({"type": "http.response.body", "body": self.piece, "more_body": True})
+            if self.watched.open[0].transport.get_write_buffer_size():
+                self.stuck.set()
+                break
+        await send({"type": "http.response.body", "body": b""})
+        self.ended.set()
+
+
+@contextlib.contextmanager
+def deaf(port: int) -> Iterator[socket.socket]:
+    """A client whose system takes little, unless it reads. It asks twice."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(PATIENCE)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(NEXT * 2)
+        yield connection
+
+
+@pytest.mark.parametrize("piece", [2**20, 2**10], ids=["much is left", "a little is left"])
+def test_a_client_that_does_not_read_is_let_go(
+    piece: int, watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """DL-06: the attacker asks and never takes the answers, or all but the last of them: a place is held for ever, and what is
+    not taken stays in memory. However little that is, there is a time until which it has to be taken."""
+    monkeypatch.setattr(wire, "WRITE_SECONDS", 0.3)
+    app = Talking(watched, piece)
+    with wired(app) as port, deaf(port):
+        assert watched.lost.wait(PATIENCE)
+        assert app.ended.wait(PATIENCE)
+    assert [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR] == []
+
+
+def test_a_client_that_goes_while_it_is_answered_is_no_fault(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """DL-06: it has asked for more already. Its first answer would fail at writing, with a stack trace for each of them."""
+    app = Talking(watched, 2**20)
+    with wired(app) as port:
+        with deaf(port):
+            assert app.stuck.wait(PATIENCE)
+        assert watched.lost.wait(PATIENCE)
+        assert app.ended.wait(PATIENCE)
+    assert [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR] == []
+
+
+class Waiting:
+    """An application that does not answer before the client has gone, and counts what it is asked meanwhile."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.ended = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        self.begun += 1
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.ended.set()
+
+
+def test_more_requests_than_may_wait_end_the_connection() -> None:
+    """DL-02, DL-06: a request of 35 bytes is kept in two kilobytes until those before it are answered, and a million of them
+    fit in what one connection sends. Eight may wait. With the next the connection is closed, and none that waits is begun."""
+    app = Waiting()
+    with wired(app) as port, connect(port) as connection:
+        connection.sendall(NEXT * (1 + wire.MAX_WAITING))
+        connection.sendall(NEXT)
+        assert heard(connection) == b""
+        assert app.ended.wait(PATIENCE)
+        assert app.begun == 1
+
+
+def test_as_many_requests_as_may_wait_are_answered(port: int) -> None:
+    """DL-02: the counterpart: one and eight behind it, in their order, and again."""
+    ask = GOOD.replace(b"Connection: close\r\n", b"")
+    with connect(port) as connection:
+        for last in (ask, GOOD):
+            connection.sendall(ask * wire.MAX_WAITING + last)
+            answers = b""
+            while answers.count(b"HTTP/1.1 200 ") < 1 + wire.MAX_WAITING:
+                part = connection.recv(65536)
+                assert part
+                answers += part
+
+
+def test_what_is_wrong_with_a_request_is_not_the_answer_to_the_one_before() -> None:
+    """DL-06, HD-04: the second request can't be read while the first is at work. A 400 would be taken for the first one's
+    answer, by a proxy for another client's: nothing is said."""
+    app = Waiting()
+    with wired(app) as port, connect(port) as connection:
+        connection.sendall(NEXT + b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
+        assert heard(connection) == b""
+
+
+def test_a_stop_ends_though_a_client_does_not_read(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FT-07: the server is told to stop, and waits for a client to take its answer. It would wait for as long as the attacker
+    likes, and the next version not start."""
+    monkeypatch.setattr(wire, "WRITE_SECONDS", 600.0)
+    monkeypatch.setattr(wire, "STOP_SECONDS", 1)
+    app = Talking(watched, 2**20)
+    with contextlib.ExitStack() as held, wired(app) as port:  # it tells the server to stop, and asserts that it does
+        held.enter_context(deaf(port))
+        assert app.stuck.wait(PATIENCE)
+    assert app.ended.is_set()
+
+
+def test_a_stop_ends_though_an_answer_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FT-07: one request is at work for ever, and does not ask whether anybody waits for it."""
+    monkeypatch.setattr(wire, "STOP_SECONDS", 1)
+    begun = threading.Event()
+
+    async def never(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            begun.set()
+            await asyncio.Event().wait()
+
+    with contextlib.ExitStack() as held, wired(never) as port:
+        held.enter_context(connect(port)).sendall(NEXT)
+        assert begun.wait(PATIENCE)
