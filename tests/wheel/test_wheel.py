@@ -124,9 +124,9 @@ class TestWithoutExtras:
         command = [core.python, "-m", "watchword"] if module else [core.watchword]
         done = core.run(*command, "--help")
         assert done.returncode == 1
-        assert re.fullmatch(r"The command line needs \w+: install Watchword with its extra \[server\]\n", done.stderr), (
-            done.stderr
-        )
+        assert re.fullmatch(
+            r"The command line needs \w+: install Watchword with its extra \[server\]\n", done.stderr
+        ), done.stderr
 
 
 class TestTheQuickStart:
