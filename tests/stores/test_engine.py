@@ -36,7 +36,7 @@ async def test_a_relative_file_stays_where_it_was_when_the_process_changes_its_d
     assert not list(later.iterdir())
 
 
-def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_driver_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(ConfigError, match=r"asyncpg is missing: pip install asyncpg"):
         Database("postgresql://user@127.0.0.1/watchword")

@@ -281,7 +281,7 @@ def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
         )
         options = engine.dialect.create_connect_args(engine.url)[1]
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{error.name} is missing: pip install asyncpg") from error
+        raise ConfigError(f"{error.name} is missing: pip install {error.name}") from error
     except (ArgumentError, ValueError):
         raise ConfigError("WATCHWORD_DATABASE_URL: what stands behind the ? can't be read.") from None
     _refuse_unknown(options)
