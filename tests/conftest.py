@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
 import pytest
-from tests import databases, keeper, servers
+from tests import databases, keeper, left_open, servers
 from tests.gate import Gate
 from tests.house import House, open_house
 from tests.proofs.proof import Bench
@@ -17,13 +15,11 @@ from tests.proofs.proof import Bench
 from watchword.core import passwords
 
 HOME = pytest.StashKey[str]()
-LEFT: list[str] = []
-"""Connections to SQLite that nobody closed, each by the test that opened it."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let the first process hold the home of the servers; workers are told where it is."""
-    _name_what_is_left_open()
+    config.pluginmanager.register(left_open)
     told = getattr(config, "workerinput", None)
     if told is not None:
         config.stash[HOME] = told["home"]
@@ -36,44 +32,6 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["home"] = node.config.stash[HOME]
-
-
-def _name_what_is_left_open() -> None:
-    """The garbage collector finds a connection in a test that has nothing to do with it; here it says whose it was.
-
-    It is told at the end, and fails nobody: what is late by chance would fail another test each time.
-    """
-    opened = aiosqlite.Connection.__init__
-
-    def opening(self: Any, *arguments: Any, **options: Any) -> None:
-        opened(self, *arguments, **options)
-        self._opened_in = os.environ.get("PYTEST_CURRENT_TEST", "no test")
-
-    def forgotten(self: Any) -> None:
-        if getattr(self, "_connection", None) is not None:
-            LEFT.append(self._opened_in)
-            last = self._connection  # no future: its loop may have closed
-            self._tx.put_nowait((None, lambda: last.close() or aiosqlite.core._STOP_RUNNING_SENTINEL))
-
-    aiosqlite.Connection.__init__ = opening  # type: ignore[method-assign]
-    aiosqlite.Connection.__del__ = forgotten  # type: ignore[method-assign]
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker tells the first process."""
-    if (output := getattr(session.config, "workeroutput", None)) is not None:
-        output["left"] = LEFT
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    LEFT.extend((getattr(node, "workeroutput", None) or {}).get("left", ()))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for test in sorted(LEFT):
-        terminalreporter.write_line(f"a connection to SQLite was left open by {test}")
 
 
 @pytest.fixture(scope="session")

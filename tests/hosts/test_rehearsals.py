@@ -1,9 +1,12 @@
 """An application with an engine and users of its own is rehearsed on them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import anyio
+import pytest
 from fastapi import Depends, FastAPI
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -19,21 +22,22 @@ class Built:
     auth: Auth
 
 
-def build(folder: Path, sqlite_url: str) -> Built:
+@pytest.fixture
+def built(tmp_path: Path, sqlite_url: str) -> Iterator[Built]:
     engine = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
     users = SqlUsers(Database.of_host(engine))
-    auth, app = Auth(Settings(data_dir=folder / "never"), engine=engine, users=users), FastAPI()
+    auth, app = Auth(Settings(data_dir=tmp_path / "never"), engine=engine, users=users), FastAPI()
     auth.install(app)
 
     @app.get("/items")
     async def items(who: Annotated[Principal, Depends(auth.principal)]) -> str:
         return who.user_id
 
-    return Built(app, auth)
+    yield Built(app, auth)
+    anyio.run(engine.dispose)
 
 
-def test_a_rehearsal_keeps_the_hosts_engine_and_users_and_makes_nothing_beside(tmp_path: Path, sqlite_url: str) -> None:
-    built = build(tmp_path, sqlite_url)
+def test_a_rehearsal_keeps_the_hosts_engine_and_users_and_makes_nothing_beside(tmp_path: Path, built: Built) -> None:
     with rehearsal(built.app) as stage:
         ada = stage.signed_in("ada@example.com", scopes={"items:read"})
         assert ada.get("/items").json() == ada.user.id
