@@ -29,8 +29,15 @@ async def guessed(urls: list[str]) -> Counter[int]:
     async with httpx2.AsyncClient(timeout=120, limits=limits) as client:
         await client.post(f"{urls[0]}/register", json={"email": "ada@example.com", "password": PASSWORD})
         forms = [{"username": "ada@example.com", "password": f"wrong {number}"} for number in range(GUESSES)]
-        posts = [client.post(f"{urls[number % len(urls)]}/login", data=form) for number, form in enumerate(forms)]
-        return Counter([answer.status_code for answer in await asyncio.gather(*posts)])
+        posts = [guess(client, f"{urls[number % len(urls)]}/login", form) for number, form in enumerate(forms)]
+        return Counter(await asyncio.gather(*posts))
+
+
+async def guess(client: httpx2.AsyncClient, url: str, form: dict[str, str]) -> int:
+    """One guess, sent again while a busy machine has no room for it, which evaluates nothing."""
+    while (answer := await client.post(url, data=form)).status_code == 503:
+        pass
+    return answer.status_code
 
 
 async def test_of_500_guesses_at_four_workers_on_sqlite_ten_are_evaluated(
