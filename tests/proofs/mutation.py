@@ -41,7 +41,6 @@ FORGED = "tests/attacks/test_forged_tokens.py"
 REASONS = "tests/core/test_reasons.py"
 TESTS: dict[str, tuple[str, ...]] = {
     "core/account_lines": ("tests/core/test_account_lines.py", "tests/flows/test_importing.py"),
-    "core/clock": ("tests/core/test_opaque.py", "tests/core/test_tokens.py", "tests/testing/test_plugin.py"),
     "core/emails": ("tests/core/test_emails.py", "tests/web/test_accounts.py"),
     "core/events": ("tests/core/test_models.py", "tests/hosts/test_handlers.py"),
     "core/jose": (
