@@ -43,7 +43,9 @@ def heard(connection: socket.socket) -> bytes:
     return said
 
 
-def said(port: int, request: bytes) -> bytes:
+def said(port: int, *parts: bytes) -> bytes:
+    """All that the server says to these bytes until it hangs up."""
     with connect(port) as connection:
-        connection.sendall(request)
+        for part in parts:
+            connection.sendall(part)
         return heard(connection)

@@ -5,7 +5,6 @@ Each docstring begins with the row of the security requirements that it shows.
 
 import contextlib
 import re
-import socket
 from collections.abc import AsyncIterator, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -18,8 +17,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from tests import databases, live
-from tests.house import ADA, OTHER_PASSWORD, PASSWORD, PATIENCE, House, Login, open_house
-from tests.wired import wired
+from tests.house import ADA, OTHER_PASSWORD, PASSWORD, House, Login, open_house
+from tests.wired import connect, heard, said, wired
 
 from watchword import Settings
 from watchword.server.app import create_app
@@ -228,6 +227,7 @@ def get(*headers: bytes, path: bytes = b"/healthz") -> bytes:
 
 HOST = b"Host: auth.example.com"
 LENGTH = b"Content-Length: 5"
+UPGRADE = b"Connection: Upgrade", b"Upgrade: h2c"
 READ_IN_TWO_WAYS: dict[str, bytes] = {
     "Content-Length and Transfer-Encoding": post(LENGTH, b"Transfer-Encoding: chunked"),
     "Transfer-Encoding and Content-Length": post(b"Transfer-Encoding: chunked", LENGTH),
@@ -252,6 +252,11 @@ READ_IN_TWO_WAYS: dict[str, bytes] = {
     "a token on the next line": get(HOST, b"Authorization: Bearer\r\n\tx.y.z", path=b"/me"),
     "two hosts": get(HOST, b"Host: evil.example"),
     "a host twice": get(HOST, HOST),
+    "a target with another host": get(HOST, path=b"http://evil.example/jwks"),
+    "a target with another port": get(HOST, path=b"https://auth.example.com:444/jwks"),
+    "a tunnel": get(HOST, path=b"/healthz").replace(b"GET", b"CONNECT"),
+    "an upgrade with a body": get(HOST, *UPGRADE, LENGTH) + b"abcde",
+    "an upgrade with chunks": get(HOST, *UPGRADE, b"Transfer-Encoding: chunked") + CHUNKED,
     "two hosts in two cases": get(HOST, b"HOST: evil.example"),
     "two tokens": get(HOST, b"Authorization: Bearer x", b"Authorization: Bearer y", path=b"/me"),
     "two tokens where none is needed": get(HOST, b"Authorization: Bearer x", b"Authorization: Basic eDp5"),
@@ -279,26 +284,43 @@ def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield port
 
 
-def said(port: int, *sent: bytes) -> bytes:
-    """All that the server says to these bytes until it hangs up."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
-        for part in sent:
-            connection.sendall(part)
-        heard = b""
-        while part := connection.recv(65536):
-            heard += part
-    return heard
-
-
 @pytest.mark.parametrize("name", READ_IN_TWO_WAYS)
 def test_a_request_that_can_be_read_in_two_ways_is_not_read(served: int, name: str) -> None:
     """HD-04: a proxy and the server disagree where the request ends, which host it is for, or whose token it carries; what the
     attacker hid in it is answered to the next client. It is refused with 400, and nothing behind it is read."""
     request = READ_IN_TWO_WAYS[name]
-    heard = said(served, request.replace(HOST, HOST + b"\r\nConnection: close"))
-    assert heard.startswith(b"HTTP/1.1 400 ")
-    assert heard.count(b"HTTP/1.1 ") == 1
-    assert not TELLING.search(re.sub(SAID, "", heard.decode()))
+    answers = said(served, request.replace(HOST, HOST + b"\r\nConnection: close"))
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert not TELLING.search(re.sub(SAID, "", answers.decode()))
+
+
+def test_what_comes_behind_an_upgrade_is_not_read(served: int) -> None:
+    """HD-04: the parser drops what came with a request for an upgrade, and would read on in the middle of the next one: there
+    the attacker has put the body of a request, which is a request by itself."""
+    hidden = get(HOST, path=b"/docs")
+    head = post(b"Content-Length: %d" % len(hidden), body=b"")
+    with connect(served) as connection:
+        connection.sendall(get(HOST, *UPGRADE) + head)
+        answers = connection.recv(65536)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(hidden)
+        answers += heard(connection)
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert answers.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_request_that_was_answered_is_not_answered_again(served: int) -> None:
+    """HD-04: the body is not wanted, and the answer is there before it. When it turns out to be none, a second answer would be
+    taken by a proxy for that of the next request."""
+    head = post(b"Transfer-Encoding: chunked", body=b"").replace(FORM, b"Content-Type: text/plain\r\n")
+    with connect(served) as connection:
+        connection.sendall(head)
+        answers = connection.recv(65536)
+        connection.sendall(b"zzz\r\n")
+        answers += heard(connection)
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert answers.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.usefixtures("logging_as_before")

@@ -631,6 +631,34 @@ class TestSilence:
             service.clock.tick(15)
             assert (await service.get(scripted.token())).status_code == 503
 
+    async def test_a_list_that_is_said_again_stays_fresh_no_longer(self, scripted: Scripted) -> None:
+        """FT-05, RV-01: a cache, or whoever stands in between, goes on answering with a list of before the logout. To a clock
+        50 seconds behind it has not expired, and each answer would begin its 15 seconds anew."""
+        clock = FrozenClock(forge.NOW - timedelta(seconds=50))
+        async with serving(scripted, clock, service_key=SERVICE_KEY) as service:
+            for _ in range(3):
+                assert (await service.get(scripted.token())).status_code == 200
+                service.clock.tick(7)
+                await until(_asked_twice_more(scripted, len(scripted.fetched)))
+            assert (await service.get(scripted.token())).status_code == 503
+
+    async def test_lists_that_are_said_again_in_their_order_stay_fresh_no_longer(self, scripted: Scripted) -> None:
+        """FT-05, RV-01: whoever stands in between has kept all lists of the last minute, and the clock is set back by it."""
+        now = int(forge.T)
+        async with serving(scripted, service_key=SERVICE_KEY) as service:
+            kept = [now, now + 10, now + 20]
+            for iat in kept:
+                scripted.revokes(iat=iat, exp=iat + 15)
+                await until(_asked_twice_more(scripted, len(scripted.fetched)))
+                assert (await service.get(scripted.token())).status_code == 200
+                service.clock.tick(10)
+            service.clock.tick(-30)
+            for iat in kept:
+                scripted.revokes(iat=iat, exp=iat + 15)
+                await until(_asked_twice_more(scripted, len(scripted.fetched)))
+                service.clock.tick(10)
+            assert (await service.get(scripted.token())).status_code == 503
+
     async def test_a_machine_that_slept_believes_no_list_of_before(self, scripted: Scripted) -> None:
         """RV-01: a machine is suspended, its monotonic clock with it; when it wakes up the list is not of today."""
         async with serving(scripted, service_key=SERVICE_KEY) as service:

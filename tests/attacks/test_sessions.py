@@ -11,7 +11,7 @@ import pytest
 from fastapi import Depends, FastAPI, WebSocket
 from tests.attacks.forger import claims_of
 from tests.attacks.test_refresh_tokens import assert_dead
-from tests.house import ADA, BOB, House, Login, open_house
+from tests.house import ADA, BOB, PASSWORD, House, Login, open_house
 
 from watchword.core.models import Client, Proof
 from watchword.core.policy import MAX_SESSIONS
@@ -26,6 +26,19 @@ async def listed(house: House, login: Login) -> list[str]:
     answer = await house.client.get("/sessions", headers=login.headers)
     assert answer.status_code == 200
     return [one["id"] for one in answer.json()]
+
+
+@pytest.mark.parametrize(
+    "agent", ["Android 9;  )", "Mozilla/5.0 (Linux; Android 9;  ) Mobile", "\u3000".encode().decode("latin-1")]
+)
+async def test_no_user_agent_hides_a_session(house: House, agent: str) -> None:
+    """SE-02, DL-05: a thief who knows the password signs in with a user agent in which a pattern finds a device with no name.
+    The list would be an error 500 for as long as that session lives, and nobody could see it or end it."""
+    await house.register()
+    headers = [(b"user-agent", agent.encode("latin-1"))]
+    form = {"username": ADA, "password": PASSWORD}
+    assert (await house.client.post("/login", data=form, headers=headers)).status_code == 200
+    assert len(await listed(house, await house.login())) == 2
 
 
 async def test_a_user_sees_and_ends_the_thief_s_session(either: House) -> None:

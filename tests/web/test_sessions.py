@@ -17,6 +17,9 @@ from watchword.web.device import name
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+BLANK = "Android 9;  )"
+"""A pattern finds a device in it, whose name is blank."""
+
 PAGE = "https://watchword.readthedocs.io/en/latest/errors/invalid-grant"
 REFUSED = {"error": "invalid_grant", "error_description": "The credentials are not valid.", "error_uri": PAGE}
 
@@ -651,6 +654,7 @@ class TestTheListOfSessions:
         ("/", "Unknown device"),
         ("", "Unknown device"),
         (None, "Unknown device"),
+        (BLANK, "Android on Android"),
     ],
 )
 def test_a_device_has_a_name_for_people(agent: str | None, device: str) -> None:

@@ -41,7 +41,7 @@ class IssuerRevocations:
         self._clock = clock
         self._stale = stale
         self._set = RevokedSet()
-        self._fresh_until = self._lasts_until = float("-inf")
+        self._fresh_until = self._lasts_until = self._newest = float("-inf")
         self._seen: str | None = None
         self._complained = False
         self._listeners: list[Callable[[Change], None]] = []
@@ -120,6 +120,9 @@ class IssuerRevocations:
                 self._tell(revoked)
         self._keys.retire(listed.retired)
         self._set.forget(timestamp)
+        if (issued_at := listed.expires_at - listed.life) <= self._newest:
+            return  # said again, by a cache or a thief: what was known then says nothing of now
+        self._newest = issued_at
         self._fresh_until = max(self._fresh_until, listed.expires_at)
         self._lasts_until = max(self._lasts_until, monotonic + min(listed.expires_at - timestamp, listed.life))
         if self._complained:

@@ -6,6 +6,7 @@ reads its answers, keeps its connection for ever (CWE-400, CWE-770). And httptoo
 
 import asyncio
 import logging
+import re
 from collections import deque
 from typing import Any, NoReturn
 
@@ -37,6 +38,8 @@ STOP_SECONDS = 30
 MAX_CONNECTIONS = 1000
 SPARE_FILES = 100
 """Open files that are kept for the database, its log, and what else a process needs."""
+
+ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 REFUSALS = {
     400: (b"Bad Request", b"The request can't be read.\n"),
@@ -73,7 +76,7 @@ class Bounded(HttpToolsProtocol):
     """One connection, read within bounds. What goes beyond them is answered here, and the connection closed."""
 
     _seen = _going_on = _fields = 0
-    _in_head = _in_body = False
+    _in_head = _in_body = _deaf = False
     _fault = 400, "the request can't be read"
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
@@ -118,7 +121,7 @@ class Bounded(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some more bytes. A header or trailer is handed on when it is whole, so one that goes on and on is counted here."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._deaf:
             return
         self._going_on += len(data)
         super().data_received(data)
@@ -155,7 +158,11 @@ class Bounded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The application begins; the body has to come soon."""
+        self._refuse_ambiguous()
         super().on_headers_complete()
+        if self.parser.should_upgrade():  # the parser takes nothing more, and drops what it was given: nobody may go on
+            self.cycle.keep_alive = False
+            self._deaf = True
         self._in_head, self._in_body = False, True
         self._wait(BODY_SECONDS)
         self._owed.append(self.cycle)
@@ -177,9 +184,25 @@ class Bounded(HttpToolsProtocol):
         """One request is answered; the next one's turn."""
         self._owed.popleft()
         super().on_response_complete()
+        if self._deadline is not None and not self.flow.read_paused:  # what waited unread could not come
+            self._wait(HEAD_SECONDS if self._in_head else BODY_SECONDS)
 
     def _unsupported_upgrade_warning(self) -> None:
         """An upgrade that is not offered is no fault: the request is answered as it is. RFC 9110 7.8."""
+
+    def _refuse_ambiguous(self) -> None:
+        """Raise for what another server in front may have understood otherwise: a target that names another host than `Host`
+        (RFC 9112 3.2.2), and a tunnel or an upgrade whose body the parser would drop."""
+        headers = dict(self.headers)
+        absolute = ABSOLUTE.match(self.url)
+        if absolute and absolute[1].lower() != headers.get(b"host", b"").lower():
+            self._stop_reading(400, "the target and Host name two hosts")
+        if self.parser.should_upgrade() and (
+            self.parser.get_method() == b"CONNECT"
+            or headers.get(b"content-length", b"0") != b"0"
+            or b"transfer-encoding" in headers
+        ):
+            self._stop_reading(400, "a tunnel, or an upgrade with a body")
 
     def _count(self, size: int) -> None:
         self._seen += size
@@ -200,6 +223,9 @@ class Bounded(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._deadline = None
+        if self.flow.read_paused:  # it is we who keep the client waiting
+            self._wait(HEAD_SECONDS)
+            return
         self._refuse(408, "the request took too long to come")
 
     def _not_taken(self) -> None:
@@ -208,13 +234,13 @@ class Bounded(HttpToolsProtocol):
         self.transport.abort()
 
     def _refuse(self, status: int, because: str) -> None:
-        """Answer, unless an answer has begun or one to an earlier request is due, and hang up."""
+        """Answer, unless this request has had an answer, or one to an earlier request is due, and hang up."""
         self._wait(None)
         if self.transport.is_closing():
             return
         logger.info("refused %d: %s", status, because)
         mine = self._in_body and len(self._owed) == 1 and not self._owed[0].response_started
-        if mine or not self._owed:
+        if mine or (not self._owed and not self._in_body):
             phrase, text = REFUSALS[status]
             self.transport.write(
                 b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"

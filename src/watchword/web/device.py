@@ -13,9 +13,12 @@ def name(user_agent: str | None) -> str:
         return "Unknown device"
     import ua_parser  # noqa: PLC0415 - loads its patterns only where sessions are listed
 
-    parsed = ua_parser.parse(user_agent)
-    browser = parsed.user_agent.family if parsed.user_agent else None
-    system = parsed.os.family if parsed.os else None
+    try:
+        agent, operating = ua_parser.parse_user_agent(user_agent), ua_parser.parse_os(user_agent)
+    except ValueError:  # a pattern matched, and what it should find was blank
+        agent = operating = None
+    browser = agent.family if agent else None
+    system = operating.family if operating else None
     if browser and system:
         return f"{browser} on {system}"
     product = PRODUCT.match(user_agent)
