@@ -212,6 +212,7 @@ def _device(data: bytes) -> None:
 AGENTS = (
     b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36", b"curl/8.5.0",
     b"Mozilla/5.0 (iPhone; CPU iPhone OS 17_2 like Mac OS X) AppleWebKit/605.1 Version/17.2 Mobile/15E148 Safari/604.1",
+    b"Mozilla/5.0 (Linux; Android 14; SM-G960F Build/QP1A) AppleWebKit/537.36 Mobile Safari/537.36", b"Android 9;  )",
     b"my-tool/1.2 (beta)", b"", b"\xe9\x00\x1b[31m",
 )  # fmt: skip
 HOSTS = (
