@@ -241,3 +241,9 @@ def test_a_master_key_from_a_tutorial_does_not_start(secret: str, tmp_path: Path
     with pytest.raises(ConfigError, match="WATCHWORD_MASTER_KEYS is publicly known") as caught:
         Settings(data_dir=tmp_path, master_keys=(secret,))
     assert secret not in str(caught.value)
+
+
+def test_a_listed_phrase_is_known_with_and_without_what_stands_between_its_words() -> None:
+    listed = known.__wrapped__()
+    assert {"changeme", "change me", "your256bitsecret", "your 256 bit secret"} <= listed
+    assert "  " not in "".join(listed)
