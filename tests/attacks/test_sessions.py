@@ -28,9 +28,7 @@ async def listed(house: House, login: Login) -> list[str]:
     return [one["id"] for one in answer.json()]
 
 
-@pytest.mark.parametrize(
-    "agent", ["Android 9;  )", "Mozilla/5.0 (Linux; Android 9;  ) Mobile", "\u3000".encode().decode("latin-1")]
-)
+@pytest.mark.parametrize("agent", ["Android 9;  )", "Mozilla/5.0 (Linux; Android 9;  ) Mobile"])
 async def test_no_user_agent_hides_a_session(house: House, agent: str) -> None:
     """SE-02, DL-05: a thief who knows the password signs in with a user agent in which a pattern finds a device with no name.
     The list would be an error 500 for as long as that session lives, and nobody could see it or end it."""

@@ -30,7 +30,8 @@ async def guessed(urls: list[str]) -> Counter[int]:
         await client.post(f"{urls[0]}/register", json={"email": "ada@example.com", "password": PASSWORD})
         forms = [{"username": "ada@example.com", "password": f"wrong {number}"} for number in range(GUESSES)]
         posts = [guess(client, f"{urls[number % len(urls)]}/login", form) for number, form in enumerate(forms)]
-        return Counter(await asyncio.gather(*posts))
+        async with asyncio.timeout(300):  # whoever is never let in would ask for ever
+            return Counter(await asyncio.gather(*posts))
 
 
 async def guess(client: httpx2.AsyncClient, url: str, form: dict[str, str]) -> int:

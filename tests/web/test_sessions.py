@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import jwt
 import pytest
+import ua_parser
 from fastapi import Depends, FastAPI, HTTPException
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
 
@@ -659,6 +660,16 @@ class TestTheListOfSessions:
 )
 def test_a_device_has_a_name_for_people(agent: str | None, device: str) -> None:
     assert name(agent) == device
+
+
+def test_a_device_that_no_pattern_can_name_is_called_by_its_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DL-05: a pattern that matches and finds a blank raises, and the whole list would fail for one session in it."""
+
+    def blank(agent: str) -> None:
+        raise ValueError("Unable to find OS family")
+
+    monkeypatch.setattr(ua_parser, "parse_os", blank)
+    assert name.__wrapped__("my-tool/1.2 (by me)") == "my-tool 1.2"
 
 
 class TestEndingSessions:

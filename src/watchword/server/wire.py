@@ -193,11 +193,14 @@ class Bounded(HttpToolsProtocol):
     def _refuse_ambiguous(self) -> None:
         """Raise for what another server in front may have understood otherwise: a target that names another host than `Host`
         (RFC 9112 3.2.2), and a tunnel or an upgrade whose body the parser would drop."""
+        upgrades = self.parser.should_upgrade()
+        if self.url.startswith(b"/") and not upgrades:
+            return  # as nearly every request
         headers = dict(self.headers)
         absolute = ABSOLUTE.match(self.url)
         if absolute and absolute[1].lower() != headers.get(b"host", b"").lower():
             self._stop_reading(400, "the target and Host name two hosts")
-        if self.parser.should_upgrade() and (
+        if upgrades and (
             self.parser.get_method() == b"CONNECT"
             or headers.get(b"content-length", b"0") != b"0"
             or b"transfer-encoding" in headers
