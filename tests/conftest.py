@@ -46,6 +46,15 @@ def postgres_server(pytestconfig: pytest.Config) -> servers.PostgresServer:
 
 
 @pytest.fixture
+def valkey(pytestconfig: pytest.Config) -> Iterator[servers.Valkey]:
+    """A running Valkey, for this test alone."""
+    made = servers.Valkey(Path(pytestconfig.stash[HOME]))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
 def postgres_url(postgres_server: servers.PostgresServer) -> Iterator[str]:
     """The URL of an empty database, for this test alone."""
     url = postgres_server.create_database()

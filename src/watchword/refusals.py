@@ -25,6 +25,10 @@ ISSUER = re.compile(
 AUDIENCE = re.compile(r"[\x21-\x7e]{1,512}")
 """It is compared letter by letter too; nobody sees a space at its end."""
 
+POSTGRES = re.compile(r"postgres(ql)?(\+\w+)?://")
+REDIS = re.compile(r"rediss?://[^/]|unix://")
+"""What redis-py reads. https://www.iana.org/assignments/uri-schemes/prov/redis"""
+
 WIDEST = {4: 8, 6: 16}
 """The shortest prefix of a network of proxies; a wider one is a wildcard by another name."""
 
@@ -182,8 +186,31 @@ def _origins(settings: "Settings") -> Iterator[Refusal]:
             yield Refusal("allowed-origins-invalid", name, weakness, "Write https://app.example.com.")
 
 
+def _feed(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}FEED_DATABASE_URL"
+    direct, url = settings.feed_database_url, settings.database_url
+    if direct is None:
+        return
+    if not _is_postgres(direct.get_secret_value()):
+        weakness = f"{name} is no address of a PostgreSQL."
+        yield Refusal("feed-url-invalid", name, weakness, "Write postgresql://user:password@host/name.")
+    elif url is not None and not _is_postgres(url.get_secret_value()):
+        yield Refusal("feed-url-unused", name, f"{name} is for PostgreSQL.", "With SQLite leave it out.")
+
+
+def _redis(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}REDIS_URL"
+    if settings.redis_url is not None and not REDIS.match(settings.redis_url.get_secret_value()):
+        weakness = f"{name} is no address of a Valkey."
+        yield Refusal("redis-url-invalid", name, weakness, "Write redis://host:6379/0, or rediss:// for TLS.")
+
+
+def _is_postgres(url: str) -> bool:
+    return POSTGRES.match(url) is not None
+
+
 CHECKS: tuple[Callable[["Settings"], Iterator[Refusal]], ...] = (
-    _issuer, _audience, _master_keys, _service_keys, _lifetimes, _proxies, _origins,
+    _issuer, _audience, _master_keys, _service_keys, _lifetimes, _proxies, _origins, _feed, _redis,
 )  # fmt: skip
 
 

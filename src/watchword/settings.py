@@ -42,6 +42,16 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(description="SQLite file or PostgreSQL; whoever wants to choose where users are kept."),
     ] = None
+    feed_database_url: Annotated[
+        SecretStr | None,
+        Field(description="PostgreSQL's own address, for the feed; whoever puts a pooler before the database."),
+    ] = None
+    redis_url: Annotated[
+        SecretStr | None,
+        Field(
+            description="A Valkey (or Redis) that counts attempts; whoever wants fewer writes in the database at a login."
+        ),
+    ] = None
     master_keys: Annotated[
         tuple[SecretStr, ...],
         NoDecode,

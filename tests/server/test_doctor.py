@@ -247,6 +247,9 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     "a proxy by name": (settings(trusted_proxies="proxy.internal"), "trusted-proxies-invalid"),
     "every origin allowed": (settings(allowed_origins="*"), "allowed-origins-wildcard"),
     "an origin with a path": (settings(allowed_origins="https://app.example.com/x"), "allowed-origins-invalid"),
+    "a feed of MySQL": (settings(feed_database_url="mysql://u:hunter2@db/name"), "feed-url-invalid"),
+    "a feed for SQLite": (settings(feed_database_url="postgresql://u:hunter2@db/name"), "feed-url-unused"),
+    "a Valkey on the web": (settings(redis_url="https://:hunter2@valkey.internal"), "redis-url-invalid"),
     "an application that shows its source": (debugging, "application-debug"),
     # what starts, and is weak
     "plain http by consent": (settings(issuer="http://auth.internal", unsafe_http_issuer="1"), "issuer-unsafe-http"),
@@ -265,6 +268,8 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     "a rotation once a year": (settings(key_rotation=str(365 * 86400)), "key-rotation-rare"),
     "an endless queue": (settings(hashing_queue="10000"), "hashing-queue-long"),
     "a patient feed": (settings(revocation_staleness="30"), "revocation-staleness-long"),
+    "a Valkey in the clear": (settings(redis_url="redis://:hunter2@valkey.invalid"), "redis-unencrypted"),
+    "a Valkey that is away": (settings(redis_url="redis://:hunter2@127.0.0.1:1"), "redis-unreachable"),
     # where things are kept
     "root": (lambda place: place.monkeypatch.setattr(os, "geteuid", lambda: 0), "running-as-root"),
     "a key that others can read": (open_key_file, "key-file-open"),

@@ -46,7 +46,7 @@ async def _open_house() -> Kit:
 def application() -> FastAPI:
     """The routes, as `install` would take them."""
     app = FastAPI(openapi_url=None)
-    who = guard.Guard(_open_house, guard.password_login(""))
+    who = guard.Guard(_open_house, guard.password_login(""), lambda: None)
     for router in (
         sessions.token_routes(_open_house),
         sessions.session_routes(_open_house, who),
@@ -159,7 +159,7 @@ def _authorization(data: bytes) -> None:
         offered, _, data = data[1:].partition(b"\n")
         more = {"type": "websocket", "subprotocols": [name.strip() for name in offered.decode("latin-1").split(",")]}
     connection = _connection(data, b"authorization", b"cookie", **more)
-    token, subprotocol = guard.presented(connection)
+    token, subprotocol = guard.presented(connection.scope)
     assert token is None or token in [*_values(connection, "authorization"), *more.get("subprotocols", [])]
     assert subprotocol is None or subprotocol in more["subprotocols"]
     if token is None:

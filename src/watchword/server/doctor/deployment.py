@@ -4,9 +4,11 @@ The database is only read, and nothing is made: a doctor may come before the fir
 """
 
 import asyncio
+import importlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from watchword.core import keys as lives
 from watchword.core import sealing, secrets
@@ -32,7 +34,7 @@ DATABASE_SECONDS = 15
 async def examine(settings: Settings, clock: Clock) -> tuple[list[Finding], bool]:
     """The findings, and whether the house could open here: schema, master key and keys are as they should be."""
     there = places(settings)
-    findings: list[Finding] = []
+    findings: list[Finding] = await _valkey(settings)
     masters = _masters(settings, there, findings)
     try:
         db = Database(there.database_url)
@@ -51,6 +53,25 @@ async def examine(settings: Settings, clock: Clock) -> tuple[list[Finding], bool
     finally:
         await db.close()
     return findings, ready and bool(masters)
+
+
+async def _valkey(settings: Settings) -> list[Finding]:
+    """A wrong address was refused already, with the rest of the settings."""
+    if settings.redis_url is None:
+        return []
+    url = urlsplit(settings.redis_url.get_secret_value())
+    findings = []
+    if url.scheme == "redis" and not is_loopback(url.hostname or ""):
+        findings.append(found("redis-unencrypted"))
+    try:
+        why = await importlib.import_module("watchword.stores.redis").answers(url.geturl())
+    except ModuleNotFoundError as error:
+        why = f"{error.name} is missing: pip install 'redis[hiredis]'"
+    if why is not None:
+        findings.append(
+            found("redis-unreachable", f"The Valkey does not answer: attempts are counted in the database ({why}).")
+        )
+    return findings
 
 
 def _masters(settings: Settings, there: Places, findings: list[Finding]) -> tuple[bytes, ...]:

@@ -55,6 +55,24 @@ REFUSED = (
         "Write your API's name, https://api.example.com, or unset it.",
         "AUDIENCE",
     ),
+    _weak(
+        "feed-url-invalid",
+        "The address for the feed is none of a PostgreSQL.",
+        "Write postgresql://user:password@host/name.",
+        "FEED_DATABASE_URL",
+    ),
+    _weak(
+        "feed-url-unused",
+        "An address for the feed is given, and the database is SQLite.",
+        "Leave it out.",
+        "FEED_DATABASE_URL",
+    ),
+    _weak(
+        "redis-url-invalid",
+        "The Valkey's address is none.",
+        "Write redis://host:6379/0, or rediss:// for TLS.",
+        "REDIS_URL",
+    ),
     _weak("master-key-weak", "A master key is short, publicly known or guessable.", MASTER_KEY_CURE, "MASTER_KEYS"),
     _weak("master-key-missing", "Off localhost no master key is given.", MASTER_KEY_CURE, "MASTER_KEYS"),
     _weak(
@@ -325,6 +343,18 @@ DEPLOYMENT = (
         "The connection to the database on another machine is not encrypted.",
         "Add ?ssl=verify-full to the database's URL (and its CA, if it is not a public one).",
         "DATABASE_URL",
+    ),
+    _weak(
+        "redis-unencrypted",
+        "The connection to the Valkey on another machine is not encrypted.",
+        "Write rediss:// and let the server speak TLS.",
+        "REDIS_URL",
+    ),
+    _note(
+        "redis-unreachable",
+        "The Valkey does not answer: attempts are counted in the database.",
+        "Start it, or unset WATCHWORD_REDIS_URL.",
+        "REDIS_URL",
     ),
     _weak(
         "postgres-superuser",
