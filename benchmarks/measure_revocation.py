@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 from tests import databases, fleet
 
-from watchword.stores.sql.revocations import POLL_SECONDS
+from watchword.stores.sql.sqlite_feed import POLL_SECONDS
 
 RESULTS = Path(__file__).parent / "results"
 BOUND_MS = 250

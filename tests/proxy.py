@@ -99,6 +99,7 @@ class Wire:
         try:
             await asyncio.wait([forth, back], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            there.close()  # first: whoever stops the wire cancels what comes after
             for pump in (forth, back):
                 pump.cancel()
             await asyncio.gather(forth, back, return_exceptions=True)

@@ -69,7 +69,7 @@ class Verifier:
         policy = Policy(issuer=issuer, audience=audience or issuer)
         self._kit = VerifyingKit(policy, clock, keys, revocations)
         self._installed = False
-        self.principal: Guard = Guard(self.open, BEARER)
+        self.principal: Guard = Guard(self.open, BEARER, self._opened)
         self.optional: Callable[..., Awaitable[Principal | None]] = optional_of(self.principal)
         weakref.finalize(self, self._follower.end)
 
@@ -105,6 +105,9 @@ class Verifier:
         if not self._follower.settled:
             await self.start()
         return self._kit
+
+    def _opened(self) -> Checking | None:
+        return self._kit if self._follower.settled else None
 
     async def start(self) -> Self:
         """Follow the issuer from now on. One that can't be reached is tried again and again, and until then every token

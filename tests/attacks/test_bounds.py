@@ -315,7 +315,7 @@ async def test_what_a_worker_remembers_is_bounded(house: House) -> None:
     assert {len(one.user_agent or "") for one in listed} == {MAX_USER_AGENT}
     assert device.name.cache_info().maxsize is not None
     assert (await house.client.delete("/sessions", headers=logins[0].headers)).status_code == 204
-    revoked = kit.revocations._set  # type: ignore[attr-defined]
+    revoked = kit.revocations._heard.revoked  # type: ignore[attr-defined]
     assert len(revoked) == 20
     house.clock.tick(timedelta(hours=2))
 

@@ -200,7 +200,7 @@ async def test_a_worker_that_has_lost_its_memory_asks_and_one_that_can_not_ask_r
     assert (await either.client.post("/logout", headers=ended.headers)).status_code == 204
     kit = await either.kit()
     await kit.revocations.stop()
-    kit.revocations._set.replace([])  # type: ignore[attr-defined]
+    kit.revocations._heard.revoked.replace([])  # type: ignore[attr-defined]
     assert not kit.revocations.covers(ended.session_id, 0)
 
     @either.app.get("/items", dependencies=[Depends(either.auth.principal)])

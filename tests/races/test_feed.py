@@ -14,7 +14,8 @@ from watchword.core.errors import Unavailable
 from watchword.core.policy import Policy
 from watchword.ports import Change, KeysChanged
 from watchword.stores.sql.engine import Database
-from watchword.stores.sql.revocations import SqlRevocations, _Follower
+from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.sqlite_feed import Follower, SqliteFeed
 from watchword.testing import FrozenClock
 
 PATIENCE = 20.0
@@ -49,7 +50,8 @@ class Worker:
 
     def go_silent(self) -> None:
         """End the feed's thread, as a fault in it would, and let the time pass after which that counts."""
-        self.feed._stopped.set()
+        assert isinstance(self.feed._feed, SqliteFeed)
+        self.feed._feed._stopped.set()
         self.clock.tick(SILENCE)
 
 
@@ -87,13 +89,13 @@ async def test_a_feed_whose_thread_died_is_replaced_by_asking_the_database(worke
 
 async def test_silence_counts_from_the_moment_before_the_last_reading(worker: Worker) -> None:
     """A worker that was stopped behind its reading must not take old news for fresh when it goes on."""
-    worker.feed._stopped.set()
-    follower = _Follower(worker.path, threading.Event())
-    follower.poll(worker.feed)
+    worker.go_silent()
+    follower = Follower(worker.path, threading.Event())
+    follower.poll(worker.feed._heard)
     assert worker.feed.fresh()
     worker.feed.watch(lambda change: worker.clock.tick(SILENCE))
     worker.revoke("a")
-    follower.poll(worker.feed)
+    follower.poll(worker.feed._heard)
     assert not worker.feed.fresh()
     follower.close()
 

@@ -148,8 +148,8 @@ async def test_the_feed_s_thread_survives_any_fault(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(stores.following, "advance", fail)
-        patched.setattr(stores.following, "reload", fail)
+        patched.setattr(stores.following._heard, "advance", fail)
+        patched.setattr(stores.following._heard, "reload", fail)
         await stores.sessions.close(first.id, None, NOW)
         assert await asyncio.to_thread(broken.wait, DEADLINE)
     await becomes_true(lambda: stores.following.covers(first.id, 0))

@@ -27,16 +27,27 @@ class Entropy(Protocol):
 
 
 class SystemClock:
-    """The clock of this machine."""
+    """The clock of this machine, set right by `ahead`: seconds by which the database's is ahead of it, once that is known.
+
+    Several machines then judge by one clock whether a refresh comes within the grace.
+    """
+
+    def __init__(self) -> None:
+        self.ahead: float = 0.0
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.fromtimestamp(self.timestamp(), UTC)
 
     def timestamp(self) -> float:
-        return time.time()
+        return machine_time() + self.ahead
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+def machine_time() -> float:
+    """What this machine takes for the time, in seconds since the epoch, uncorrected."""
+    return time.time()
 
 
 def system_entropy(size: int) -> bytes:

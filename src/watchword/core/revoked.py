@@ -12,11 +12,12 @@ class RevokedSet:
     Writers take turns; a reader needs no lock, because every step leaves the dict whole.
     """
 
-    __slots__ = ("_sessions", "_writing")
+    __slots__ = ("_noted", "_sessions", "_writing")
 
     def __init__(self) -> None:
         self._writing = threading.Lock()
         self._sessions: dict[str, tuple[int, float]] = {}
+        self._noted: list[Revoked] | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -29,24 +30,30 @@ class RevokedSet:
     def add(self, revoked: Revoked) -> bool:
         """Take a revocation in; whether it says anything new. Order does not matter, nor does repetition."""
         with self._writing:
-            known = self._sessions.get(revoked.session_id, (-1, 0.0))
-            merged = (max(known[0], revoked.generation), max(known[1], revoked.expires_at))
-            self._sessions[revoked.session_id] = merged
-        return merged[0] > known[0]
+            if self._noted is not None:
+                self._noted.append(revoked)
+            return _merge(self._sessions, revoked)
+
+    def note(self) -> None:
+        """What is added from now on stays through the next `replace`: the list that it is given is read meanwhile, and may not
+        have it yet."""
+        with self._writing:
+            self._noted = []
 
     def replace(self, revocations: Iterable[Revoked]) -> list[Revoked]:
-        """Become exactly `revocations`; those that are new."""
-        fresh = RevokedSet()
+        """Become exactly `revocations`, with what was added since `note`; those that are new."""
+        sessions: dict[str, tuple[int, float]] = {}
         for revoked in revocations:
-            fresh.add(revoked)
-        new = [
-            Revoked(session_id, generation, expires_at)
-            for session_id, (generation, expires_at) in fresh._sessions.items()
-            if not self.covers(session_id, generation)
-        ]
+            _merge(sessions, revoked)
         with self._writing:
-            self._sessions = fresh._sessions
-        return new
+            for revoked in self._noted or ():
+                _merge(sessions, revoked)
+            known, self._sessions, self._noted = self._sessions, sessions, None
+        return [
+            Revoked(session_id, generation, expires_at)
+            for session_id, (generation, expires_at) in sessions.copy().items()
+            if known.get(session_id, (-1, 0.0))[0] < generation
+        ]
 
     def live(self, timestamp: float) -> Sequence[Revoked]:
         """What a living token could still meet, in an order that depends on nothing but the content."""
@@ -60,3 +67,10 @@ class RevokedSet:
         """Drop what no living token can meet any more."""
         with self._writing:
             self._sessions = {sid: entry for sid, entry in self._sessions.items() if entry[1] > timestamp}
+
+
+def _merge(sessions: dict[str, tuple[int, float]], revoked: Revoked) -> bool:
+    """Take one in; whether it says anything new."""
+    known = sessions.get(revoked.session_id, (-1, 0.0))
+    sessions[revoked.session_id] = (max(known[0], revoked.generation), max(known[1], revoked.expires_at))
+    return revoked.generation > known[0]

@@ -27,6 +27,9 @@ from sqlalchemy.pool import StaticPool
 
 from watchword.core.errors import ConfigError, Unavailable
 
+NAME = "WATCHWORD_DATABASE_URL"
+FEED_NAME = "WATCHWORD_FEED_DATABASE_URL"
+
 BUSY_TIMEOUT_MS = 10_000
 TURN_SECONDS = 10.0
 """How long a writer waits for the writers before it. While somebody else holds SQLite's lock each of them waits for it in
@@ -35,6 +38,10 @@ full, so the tenth in the row would be told after a hundred seconds."""
 POOL_SECONDS = 3.0
 """How long a request waits for a free connection before it is told to come again."""
 
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+"""How long PostgreSQL may take for a verb: a network that swallows everything breaks no connection."""
+
 ISOLATION = "READ COMMITTED"
 """PostgreSQL's own default, which an administrator may change: who waits for a lock must see what was committed meanwhile."""
 
@@ -42,6 +49,14 @@ DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "po
 
 OPTIONS = ("prepared_statement_cache_size", "prepared_statement_name_func")
 """What SQLAlchemy itself takes from the URL of an asyncpg engine."""
+
+NUMBERS: dict[str, Callable[[str], float]] = {
+    "timeout": float,
+    "command_timeout": float,
+    "statement_cache_size": int,
+    "max_cached_statement_lifetime": int,
+    "max_cacheable_statement_size": int,
+}
 
 FileIdentity = tuple[int, int]
 
@@ -163,6 +178,16 @@ class Database:
         self.engine = self._make()
         self._writing = _Turns()
 
+    def aside(self, url: str | None = None) -> AsyncEngine:
+        """An engine with connections of its own to the same database (by way of `url`, where one is given), for another event
+        loop. Whoever asks disposes of it."""
+        if url is not None:
+            return _create(parse(url, FEED_NAME), is_sqlite=False, name=FEED_NAME)
+        made = create_async_engine(self.url, pool=self.engine.pool.recreate(), hide_parameters=True)
+        made = made.execution_options(**self.engine.get_execution_options())
+        _silence(made.sync_engine)
+        return made
+
     def _make(self) -> AsyncEngine:
         hosts = self._hosts and self._hosts.execution_options()  # the same pool, with a face of its own
         engine = hosts or _create(self.url, is_sqlite=self.is_sqlite)
@@ -210,7 +235,8 @@ def verb(
     async def called(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
         async def work() -> R:
             with unavailable():
-                return await method(self, *args, **kwargs)
+                async with asyncio.timeout(None if self._db.is_sqlite else ANSWER_SECONDS):
+                    return await method(self, *args, **kwargs)
 
         return await self._db.call(work)
 
@@ -226,7 +252,7 @@ def unavailable() -> Iterator[None]:
         raise Unavailable(f"the database failed: {type(getattr(error, 'orig', None) or error).__name__}") from error
 
 
-def parse(text: str) -> URL:
+def parse(text: str, name: str = NAME) -> URL:
     """The URL with the driver that is used, and with the whole path of a file: the process may change its directory.
 
     Raises ConfigError for what is neither SQLite in a file nor PostgreSQL.
@@ -236,19 +262,16 @@ def parse(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, SQLAlchemyError, ValueError):
         raise ConfigError(
-            "WATCHWORD_DATABASE_URL is not a database URL. Write sqlite:///path/to/file.db or "
-            "postgresql://user:password@host/name."
+            f"{name} is not a database URL. Write sqlite:///path/to/file.db or postgresql://user:password@host/name."
         ) from None
     if url.port is not None and not 0 < url.port < 2**16:
-        raise ConfigError(
-            "WATCHWORD_DATABASE_URL: there is no such port. Write a number from 1 to 65535, or leave it out."
-        )
+        raise ConfigError(f"{name}: there is no such port. Write a number from 1 to 65535, or leave it out.")
     backend = url.drivername.partition("+")[0]
     if backend not in DRIVERS:
-        raise ConfigError(f"WATCHWORD_DATABASE_URL: {backend} is not supported. Use sqlite or postgresql.")
+        raise ConfigError(f"{name}: {backend} is not supported. Use sqlite or postgresql.")
     if backend == "sqlite" and (not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"):
         raise ConfigError(
-            "WATCHWORD_DATABASE_URL: a database in memory is lost with its worker and not seen by the next one. "
+            f"{name}: a database in memory is lost with its worker and not seen by the next one. "
             "Name a file: sqlite:///watchword.db (in tests, one below tmp_path)."
         )
     database = str(Path(str(url.database)).absolute()) if backend == "sqlite" else url.database
@@ -267,7 +290,7 @@ def identity(path: Path) -> FileIdentity:
     return found.st_dev, found.st_ino
 
 
-def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
+def _create(url: URL, *, is_sqlite: bool, name: str = NAME) -> AsyncEngine:
     try:
         if is_sqlite:
             return _create_sqlite(url)
@@ -278,24 +301,37 @@ def _create(url: URL, *, is_sqlite: bool) -> AsyncEngine:
             pool_timeout=POOL_SECONDS,
             hide_parameters=True,
             isolation_level=ISOLATION,
+            connect_args={"timeout": CONNECT_SECONDS, **_numbers(url, name)},
         )
         options = engine.dialect.create_connect_args(engine.url)[1]
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install {error.name}") from error
     except (ArgumentError, ValueError):
-        raise ConfigError("WATCHWORD_DATABASE_URL: what stands behind the ? can't be read.") from None
-    _refuse_unknown(options)
+        raise ConfigError(f"{name}: what stands behind the ? can't be read.") from None
+    _refuse_unknown(options, name)
     return engine
 
 
-def _refuse_unknown(options: Iterable[str]) -> None:
+def _numbers(url: URL, name: str) -> dict[str, float]:
+    """What stands behind the `?` is text, and asyncpg wants numbers for some of it. Raises ConfigError for another text."""
+    found: dict[str, float] = {}
+    for option, kind in NUMBERS.items():
+        if option in url.query:
+            try:
+                found[option] = kind(str(url.query[option]))
+            except ValueError:
+                raise ConfigError(f"{name}: {option} is a number.") from None
+    return found
+
+
+def _refuse_unknown(options: Iterable[str], name: str) -> None:
     """What stands behind the `?` goes to asyncpg, which spells it otherwise than libpq, and raises TypeError."""
     known = {*inspect.signature(importlib.import_module("asyncpg").connect).parameters, *OPTIONS}
     unknown = sorted(set(options) - known)
     if unknown:
         hint = "Write ssl=require for sslmode=require. " if "sslmode" in unknown else ""
         raise ConfigError(
-            f"WATCHWORD_DATABASE_URL: asyncpg has no option {', '.join(unknown)}. {hint}"
+            f"{name}: asyncpg has no option {', '.join(unknown)}. {hint}"
             "Its options are the parameters of asyncpg.connect."
         )
 

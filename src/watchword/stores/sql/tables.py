@@ -22,7 +22,7 @@ from sqlalchemy import (
     case,
 )
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The newest migration: what this code reads and writes."""
 
 metadata: MetaData = MetaData(

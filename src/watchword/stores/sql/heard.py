@@ -1,0 +1,93 @@
+"""What a worker has heard of its database: the live set, until when that was whole, and who wants to know of changes."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from watchword.core.clock import Clock, SystemClock
+from watchword.core.models import Revoked
+from watchword.core.revoked import RevokedSet
+from watchword.ports import Change, KeysChanged
+
+logger: logging.Logger = logging.getLogger("watchword.feed")
+
+FeedRow = tuple[int, str | None, int, float]
+"""Position, session, generation, expiry."""
+
+
+class Feed(Protocol):
+    """What tells a worker of the others' commits. It holds a `Heard` weakly, and ends when that is gone."""
+
+    async def start(self, heard: "Heard") -> None:
+        """Load the whole live set, then follow."""
+
+    async def stop(self) -> None:
+        """Stop following, and give the connection back before this returns."""
+
+
+class Heard:
+    """Written by the feed's thread and by the worker's own commits, read by every request."""
+
+    def __init__(self, clock: Clock, staleness: float) -> None:
+        self.revoked: RevokedSet = RevokedSet()
+        self._clock = clock
+        self._staleness = staleness
+        self._listeners: list[Callable[[Change], None]] = []
+        self._up_to = float("-inf")
+
+    def fresh(self) -> bool:
+        """Whether the feed was heard within the staleness bound (seconds)."""
+        return self._clock.monotonic() - self._up_to <= self._staleness
+
+    def watch(self, listener: Callable[[Change], None]) -> Callable[[], None]:
+        """See `ports.Revocations.watch`."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def apply(self, revoked: Iterable[Revoked]) -> None:
+        """Take revocations in; what says nothing new is told to nobody."""
+        for one in revoked:
+            if self.revoked.add(one):
+                self._tell(one)
+
+    def monotonic(self) -> float:
+        """The clock by which the feed's silence is measured."""
+        return self._clock.monotonic()
+
+    def set_right(self, ahead: float) -> None:
+        """The database's clock is so many seconds ahead of this machine's. A clock that was given to `Auth` stays as it is."""
+        if isinstance(self._clock, SystemClock):
+            self._clock.ahead = ahead
+
+    def up_to(self, at: float) -> None:
+        """The feed was read to the end that it had at that moment."""
+        self._up_to = at
+
+    def nothing(self) -> None:
+        """The feed has ended: the set proves nothing from now on."""
+        self._up_to = float("-inf")
+
+    def reload(self, rows: Iterable[FeedRow]) -> None:
+        """The whole live set, after `revoked.note`: at a start, and after a gap. Keys are loaded anew too, for any change may
+        have been missed."""
+        revocations = [
+            Revoked(session_id, generation, until) for _, session_id, generation, until in rows if session_id
+        ]
+        for revoked in self.revoked.replace(revocations):
+            self._tell(revoked)
+        self._tell(KeysChanged())
+
+    def advance(self, rows: Iterable[FeedRow]) -> None:
+        """Rows that came after those already read."""
+        for _, session_id, generation, until in rows:
+            if session_id is None:
+                self._tell(KeysChanged())
+            else:
+                self.apply([Revoked(session_id, generation, until)])
+
+    def _tell(self, change: Change) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(change)
+            except Exception:
+                logger.exception("a listener of the feed failed")
