@@ -5,10 +5,11 @@ import contextlib
 import importlib
 import inspect
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from fastapi import APIRouter, FastAPI
+from starlette.routing import Route
 
 from watchword import refusals
 from watchword.core.clock import Clock, Entropy, SystemClock, system_entropy
@@ -21,6 +22,7 @@ from watchword.flows import session
 from watchword.flows.handlers import Handlers
 from watchword.flows.kit import ClaimsHook, Kit
 from watchword.ports import Users
+from watchword.web import protection
 from watchword.web.door import Door
 from watchword.web.errors import Refused, on_auth_error, on_refused
 from watchword.web.guard import Guard, optional_of, password_login, requirement, stands_in, user_of
@@ -31,9 +33,11 @@ if TYPE_CHECKING:
     from watchword.home import Home, Migrated
     from watchword.refusals import Refusal
     from watchword.settings import Settings
+    from watchword.web.survey import Surveyed
 
 E = TypeVar("E", bound=Event)
 H = TypeVar("H", bound=Callable[..., Any])
+T = TypeVar("T")
 
 UPKEEP_SECONDS = 3600.0
 WAIT_SECONDS = 0.01
@@ -83,8 +87,9 @@ class Auth(Generic[U]):
         self._starting = threading.Lock()
         self._app: FastAPI | None = None
         self._prefix = ""
+        self._protected = False
         self._ours: list[APIRouter] = []
-        self.principal: Guard = Guard(self.open, password_login(""))
+        self.principal: Guard = Guard(self.open, password_login(""), lambda: self._kit)
         self.user: Callable[..., Awaitable[U]] = cast("Callable[..., Awaitable[U]]", user_of(self.principal, self.open))
         self.optional: Callable[..., Awaitable[Principal | None]] = optional_of(self.principal)
 
@@ -100,8 +105,14 @@ class Auth(Generic[U]):
         """
         return requirement(self.principal, scopes, *more, max_age=max_age, methods=methods)
 
-    def install(self, app: FastAPI, prefix: str = "", *, health: bool = False) -> Self:
+    def install(
+        self, app: FastAPI, prefix: str = "", *, health: bool = False, protect: bool = False, docs: bool | None = None
+    ) -> Self:
         """Add the routes below `prefix`, the well-known ones at the root, error answers and the lifespan.
+
+        With `protect` every route of the application needs a token, whenever it was added, unless it is marked with
+        `auth.public`; mounted applications, static files and WebSockets too. FastAPI's own pages (`/docs`, `/openapi.json`)
+        are public then on a loopback issuer alone, unless `docs` says otherwise.
 
         Raises ConfigError for an odd prefix, when called twice, and for a guard on the application as a whole. A route that
         collides with one of the application's raises at start and names both.
@@ -129,7 +140,34 @@ class Auth(Generic[U]):
         app.add_exception_handler(AuthError, cast("Callable[..., Any]", on_auth_error))
         app.add_middleware(Door, loopback=self.policy.loopback, https=self.policy.transport_secured)
         app.router.lifespan_context = self._around(app.router.lifespan_context)
+        if protect:
+            self._protect(app, docs=self.policy.loopback if docs is None else docs)
         return self
+
+    @staticmethod
+    def public(endpoint: T) -> T:
+        """Mark what answers as open to everybody, where the application is protected as a whole: `@auth.public` on an
+        endpoint, in either order with `@app.get(…)`, or `app.mount("/static", auth.public(StaticFiles(…)))`.
+
+        The start is refused where such a route asks for a token too. Raises ConfigError for what can't be marked.
+        """
+        return protection.public(endpoint)
+
+    def routes(self) -> "Sequence[Surveyed]":
+        """Every route of the application, with what it asks for, as `watchword routes` prints them."""
+        if self._app is None:
+            raise ConfigError("auth.routes tells of an application: call auth.install(app) first.")
+        survey = _later("web.routes").survey
+        return list(survey(self._app.routes, self.principal, self._routes(), protected=self._protected))
+
+    def _protect(self, app: FastAPI, *, docs: bool) -> None:
+        self._protected = True
+        if docs:
+            pages = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url} - {None}
+            for route in app.router.routes:
+                if isinstance(route, Route) and route.path in pages:
+                    protection.public(route.endpoint)
+        app.router.middleware_stack = protection.Protection(app.router.middleware_stack, self.principal, self._routes)
 
     def install_well_known(self, outer: FastAPI) -> None:
         """Serve the well-known routes at the root of an application that mounts the one with `install`."""
@@ -269,7 +307,9 @@ class Auth(Generic[U]):
                 for refusal in self.weaknesses():
                     raise ConfigError(str(refusal))
                 if self._app is not None:
-                    _later("web.routes").refuse(self._app.routes, self._routes())
+                    routes = _later("web.routes")
+                    routes.refuse(self._app.routes, self._routes())
+                    routes.refuse_both(self.routes())
                 home = self._house()
                 self._kit = await home.open(self.policy, self._clock, self._entropy, here=lifespan)
                 self._home = home

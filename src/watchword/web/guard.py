@@ -15,6 +15,7 @@ from fastapi.openapi.models import SecurityBase as SecurityModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from watchword.core.errors import AuthError, InvalidRequest, InvalidToken, MissingToken
 from watchword.core.models import Account, Principal
@@ -25,6 +26,14 @@ from watchword.web.errors import Refused
 from watchword.web.lines import LINE, Line, Switchboard
 
 logger: logging.Logger = logging.getLogger("watchword.guard")
+
+FOUND = "watchword.found"
+"""Where the guard around all routes leaves what it has found: itself, and the access."""
+
+NOTHING = (None, None)
+
+GUARDED = "__watchword_asks__"
+"""On a dependency of ours: what it asks for beside a token, in words."""
 
 Open = Callable[[], Awaitable[Kit]]
 """Gives the kit, and starts the house first where no lifespan did."""
@@ -47,10 +56,11 @@ class Guard(SecurityBase):
     `Security(auth.principal, scopes=[...])` is honoured, with any scopes of the routes above it.
     """
 
-    def __init__(self, open_house: OpenChecking, model: SecurityModel) -> None:
+    def __init__(self, open_house: OpenChecking, model: SecurityModel, opened: Callable[[], Checking | None]) -> None:
         self.scheme_name = "Watchword"
         self.model: SecurityModel = model
         self._open = open_house
+        self._opened = opened
         self._switchboard = Switchboard()
         self._installed = model is BEARER
 
@@ -63,11 +73,11 @@ class Guard(SecurityBase):
         if not self._installed:
             self._installed = True  # once is enough
             logger.warning("a guard stands before a route, but auth.install(app) was not called: there is no /login")
+        scope = connection.scope
         try:
-            kit = await self._open()
-            access = await self._access(connection, kit)
+            access = self._found_before(scope) or self.at_once(scope) or await self.found(scope)
             if needed.scopes:
-                authenticate.require(kit, access.principal, frozenset(needed.scopes), None, frozenset())
+                authenticate.require(await self._open(), access.principal, frozenset(needed.scopes), None, frozenset())
         except AuthError as error:
             raise Refused(error) from error
         return access.principal
@@ -79,13 +89,28 @@ class Guard(SecurityBase):
         except AuthError as error:
             raise Refused(error) from error
 
-    async def _access(self, connection: HTTPConnection, kit: Checking) -> Access:
-        line: Line | None = connection.scope.get(LINE)
-        token, subprotocol = presented(connection)
+    def _found_before(self, scope: Scope) -> Access | None:
+        """What the guard around all routes has found already."""
+        guard, access = scope.get(FOUND, NOTHING)
+        return access if guard is self else None
+
+    def at_once(self, scope: Scope) -> Access | None:
+        """The access of an HTTP request whose token was verified before; None where that takes more than a look."""
+        kit = self._opened()
+        if kit is None or scope["type"] != "http":
+            return None
+        token, _ = presented(scope)
+        return None if token is None else authenticate.at_once(kit, token)
+
+    async def found(self, scope: Scope) -> Access:
+        """The access that this request's token gives. Raises AuthError."""
+        kit = await self._open()
+        line: Line | None = scope.get(LINE)
+        token, subprotocol = presented(scope)
         if token is None:
             raise MissingToken("no credentials")
         access = await authenticate.bearer(kit, token)
-        if connection.scope["type"] == "websocket":
+        if scope["type"] == "websocket":
             if line is None:
                 raise InvalidToken("a guarded WebSocket needs install(app) on the application that serves it")
             line.subprotocol = subprotocol
@@ -102,6 +127,7 @@ def user_of(guard: Guard, open_house: Open) -> Callable[..., Awaitable[Account]]
         except AuthError as error:
             raise Refused(error) from error
 
+    setattr(user, GUARDED, "user")
     return user
 
 
@@ -137,19 +163,21 @@ def requirement(
         await guard.require(who, max_age, factors)
         return who
 
+    asked = [f"methods {' '.join(sorted(factors))}"] if factors else []
+    setattr(requires, GUARDED, ", ".join([*asked, *([f"max_age {max_age}"] if max_age is not None else [])]))
     return requires
 
 
-def presented(connection: HTTPConnection) -> tuple[str | None, str | None]:
+def presented(scope: Scope) -> tuple[str | None, str | None]:
     """The bearer token of a request, and the subprotocol to answer with where it came as one.
 
     Only the Authorization header (RFC 6750 2.1) or, on a WebSocket, the subprotocols `bearer, <token>`; never the query.
     Raises InvalidRequest for two tokens in one request.
     """
-    given = connection.headers.getlist("authorization")
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
     offered: list[str] = []
-    if connection.scope["type"] == "websocket":
-        offered = [name for name in connection.scope.get("subprotocols", []) if name]
+    if scope["type"] == "websocket":
+        offered = [name for name in scope.get("subprotocols", []) if name]
     from_socket = offered[1] if len(offered) == 2 and offered[0].lower() == "bearer" else None
     if len(given) + (from_socket is not None) > 1:
         raise InvalidRequest("two tokens in one request", detail="The request carries more than one token.")
@@ -157,7 +185,7 @@ def presented(connection: HTTPConnection) -> tuple[str | None, str | None]:
         return from_socket, offered[0]
     if not given:
         return None, None
-    scheme, _, token = given[0].partition(" ")
+    scheme, _, token = given[0].decode("latin-1").partition(" ")
     if scheme.lower() != "bearer":
         return None, None
     return token.strip(" "), None

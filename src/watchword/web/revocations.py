@@ -24,7 +24,7 @@ def revocation_routes(open_house: Open) -> APIRouter:
         There is no 304: what is the same is signed anew, for a list that was signed a while ago proves nothing.
         """
         kit = await open_house()
-        token, _ = presented(request)
+        token, _ = presented(request.scope)
         bulletin.admit(kit, token, client.describe(request, kit.policy))
         seen = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
         told = await boards.here(kit).next(seen, stopping)

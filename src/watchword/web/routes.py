@@ -8,9 +8,10 @@ from watchword.web.guard import Guard, Open
 from watchword.web.health import health_routes
 from watchword.web.revocations import revocation_routes
 from watchword.web.sessions import session_routes, token_routes
+from watchword.web.survey import Surveyed, refuse_both, survey
 from watchword.web.wellknown import well_known_routes
 
-__all__ = ["at_root", "below_prefix", "refuse", "well_known_routes"]
+__all__ = ["Surveyed", "at_root", "below_prefix", "refuse", "refuse_both", "survey", "well_known_routes"]
 
 
 def below_prefix(open_house: Open, guard: Guard, *, services: bool) -> list[APIRouter]:

@@ -59,7 +59,7 @@ def session_routes(open_house: Open, guard: Guard) -> APIRouter:
     async def logout(request: Request, form: Annotated[LogoutForm, Form()]) -> None:
         """End this session and every token made from it. With an expired access token, send the refresh token too."""
         kit = await open_house()
-        access_token, _ = presented(request)
+        access_token, _ = presented(request.scope)
         origin = client.describe(request, kit.policy)
         for session_id in await authenticate.leaving(kit, access_token, form.refresh_token, origin):
             await session.close(kit, session_id)

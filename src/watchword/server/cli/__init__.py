@@ -14,6 +14,7 @@ from watchword.server.cli.doctor import doctor
 from watchword.server.cli.housekeeping import upkeep
 from watchword.server.cli.importing import import_users
 from watchword.server.cli.keys import keys
+from watchword.server.cli.routes import routes
 from watchword.server.cli.terminal import settings, text, with_auth
 from watchword.server.cli.users import users
 
@@ -28,6 +29,7 @@ app.add_typer(users, name="users")
 app.add_typer(keys, name="keys")
 app.command()(upkeep)
 app.command()(doctor)
+app.command()(routes)
 
 
 @app.callback()

@@ -45,11 +45,20 @@ def auth() -> "Auth[Any]":
     named = house.named_app()
     if named is None:
         return Auth(settings())
+    found = imported(named, "WATCHWORD_APP", "main:auth")
+    if not isinstance(found, Auth):
+        raise ConfigError(f"WATCHWORD_APP: {named} is no Auth. Name your application's Auth as module:name, main:auth.")
+    return found
+
+
+def imported(named: str, by: str, example: str) -> Any:
+    """What stands at `module:name` in the application's folder; `by` named it. Raises ConfigError when nothing does."""
+    cure = f"Name it as module:name, {example}"
     module, _, path = named.partition(":")
     if module.startswith("."):
-        raise ConfigError(
-            f"WATCHWORD_APP: {named} is relative. Name your application's Auth as module:name, main:auth."
-        )
+        raise ConfigError(f"{by}: {named} is relative. {cure}.")
+    if not module or not path:
+        raise ConfigError(f"{by}: {named} names nothing. {cure}.")
     sys.path.insert(0, str(Path.cwd()))  # as `uvicorn main:app` finds it
     try:
         found: Any = importlib.import_module(module)
@@ -57,11 +66,8 @@ def auth() -> "Auth[Any]":
             found = getattr(found, name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"WATCHWORD_APP: {named} is not there ({error}). Name your application's Auth as module:name, main:auth, "
-            "and run the command in the application's folder."
+            f"{by}: {named} is not there ({error}). {cure}, and run the command in the application's folder."
         ) from None
-    if not isinstance(found, Auth):
-        raise ConfigError(f"WATCHWORD_APP: {named} is no Auth. Name your application's Auth as module:name, main:auth.")
     return found
 
 

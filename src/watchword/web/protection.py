@@ -1,0 +1,129 @@
+"""Deny by default: an ASGI guard around all routes of an application. What is not marked as public needs a good token.
+
+A good token goes straight through. Whoever comes without one is followed to the route that the application itself chooses, and
+refused there, before the route begins: so nothing here has to know how an application finds its routes, and a route that was
+added later is not forgotten.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
+
+from starlette.applications import Starlette
+from starlette.routing import Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from watchword.core.errors import AuthError, ConfigError
+from watchword.web.errors import Refused, problem
+from watchword.web.guard import FOUND, Guard
+
+PUBLIC = "__watchword_public__"
+
+T = TypeVar("T")
+
+
+def public(endpoint: T) -> T:
+    """Mark what answers as open to everybody: an endpoint, or an application that is mounted. Gives it back.
+
+    Raises ConfigError for what can't be marked.
+    """
+    try:
+        setattr(endpoint, PUBLIC, True)
+    except AttributeError:
+        raise ConfigError(
+            f"auth.public: {endpoint!r} can't be marked. Mark the function, the class or the mounted application."
+        ) from None
+    return endpoint
+
+
+def is_public(endpoint: Any) -> bool:
+    """Whether this very thing was marked. What is derived from a public class is not."""
+    return PUBLIC in getattr(endpoint, "__dict__", {})
+
+
+def has_routes(endpoint: Any) -> bool:
+    """Whether this is an application with routes of its own, each of which is looked at."""
+    return isinstance(endpoint, Starlette | Router)
+
+
+class Protection:
+    """Stands between an application's middleware and its routes, so that CORS and whatever else is in front works as ever."""
+
+    def __init__(self, app: ASGIApp, guard: Guard, ours: Callable[[], Collection[Any]]) -> None:
+        self._app = app
+        self._guard = guard
+        self._ours = ours
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        try:
+            access = self._guard.at_once(scope) or await self._guard.found(scope)
+        except AuthError as error:
+            stranger = _Stranger(scope, error, self._ours())
+            await self._app(stranger, receive, stranger.sending(send))
+            return
+        scope[FOUND] = (self._guard, access)
+        await self._app(scope, receive, send)
+
+
+class _Stranger(dict[str, Any]):
+    """The scope of somebody who may go to public routes alone. A router writes into it which endpoint it has chosen, before it
+    lets that begin."""
+
+    def __init__(self, scope: Scope, error: AuthError, ours: Collection[Any]) -> None:
+        super().__init__(scope)
+        self._error = error
+        self._ours = ours
+        self._let_in = False
+        self._everywhere = False
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name == "endpoint":
+            self._look_at(value)
+        super().__setitem__(name, value)
+
+    def update(self, *others: Any, **more: Any) -> None:
+        """As a router does with what it has chosen."""
+        found = dict(*others, **more)
+        if "endpoint" in found:
+            self._look_at(found["endpoint"])
+        super().update(found)
+
+    def _look_at(self, endpoint: Any) -> None:
+        """Raise Refused where nobody may go without a token."""
+        if self._everywhere:
+            return
+        if is_public(endpoint):
+            self._let_in = True
+            self._everywhere = has_routes(endpoint)
+        elif endpoint in self._ours:
+            self._let_in = True
+        elif has_routes(endpoint):
+            self._let_in = False
+        else:
+            self._let_in = False
+            raise Refused(self._error)
+
+    def sending(self, send: Send) -> Send:
+        """A `send` that says nothing of a route that did not tell its name: it refuses in its place."""
+        refused = False
+
+        async def sent(message: Message) -> None:
+            nonlocal refused
+            if refused or self._let_in or message.get("status") == self._error.status:
+                if not refused:
+                    await send(message)
+            elif message["type"] == "websocket.accept":
+                raise Refused(self._error)
+            elif message["type"] == "http.response.start":
+                refused = True
+                await problem(self._error)(self, _nothing, send)
+            else:
+                await send(message)
+
+        return sent
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
