@@ -22,7 +22,7 @@ from watchword.flows import session
 from watchword.flows.handlers import Handlers
 from watchword.flows.kit import ClaimsHook, Kit
 from watchword.ports import Users
-from watchword.web import protection
+from watchword.web import protection, stopping
 from watchword.web.door import Door
 from watchword.web.errors import Refused, on_auth_error, on_refused
 from watchword.web.guard import Guard, optional_of, password_login, requirement, stands_in, user_of
@@ -88,6 +88,7 @@ class Auth(Generic[U]):
         self._app: FastAPI | None = None
         self._prefix = ""
         self._protected = False
+        self._tells_readiness = False
         self._ours: list[APIRouter] = []
         self.principal: Guard = Guard(self.open, password_login(""), lambda: self._kit)
         self.user: Callable[..., Awaitable[U]] = cast("Callable[..., Awaitable[U]]", user_of(self.principal, self.open))
@@ -110,6 +111,8 @@ class Auth(Generic[U]):
     ) -> Self:
         """Add the routes below `prefix`, the well-known ones at the root, error answers and the lifespan.
 
+        With `health` there are `/healthz` and `/readyz`, and SIGTERM drains: see `Settings.drain_seconds`.
+
         With `protect` every route of the application needs a token, whenever it was added, unless it is marked with
         `auth.public`; mounted applications, static files and WebSockets too. FastAPI's own pages (`/docs`, `/openapi.json`)
         are public then on a loopback issuer alone, unless `docs` says otherwise.
@@ -128,7 +131,7 @@ class Auth(Generic[U]):
                 "FastAPI(dependencies=[…]) holds a guard of auth, so it would stand in front of /login and /register too, and "
                 "nobody could sign in. Put it on your routers, APIRouter(dependencies=[…]), or on an application to mount."
             )
-        self._app, self._prefix = app, prefix
+        self._app, self._prefix, self._tells_readiness = app, prefix, health
         app.state.watchword = self
         self.principal.moved_to(prefix)
         routes = _later("web.routes")
@@ -332,9 +335,11 @@ class Auth(Generic[U]):
         async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
             await self.start()
             keeping = asyncio.create_task(self._keep_up())
+            drain = self.policy.drain.total_seconds() if self._tells_readiness else 0
             try:
                 async with inner(app) as state:
-                    yield state
+                    with stopping.drained(drain):
+                        yield state
             finally:
                 keeping.cancel()
                 await asyncio.wait([keeping])

@@ -20,6 +20,9 @@ from watchword.core.passwords import OWASP, Argon2Parameters
 from watchword.core.policy import Policy
 from watchword.refusals import PREFIX, Refusal, homeless, is_loopback, weaknesses, web_address
 
+DRAIN_SECONDS = 5
+"""Off localhost a balancer stands in front, and asks every second or so."""
+
 Listed = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -101,6 +104,14 @@ class Settings(BaseSettings):
         float,
         Field(ge=0.5, le=30, description="Seconds of a silent feed after which each request asks the database."),
     ] = 2.0
+    drain_seconds: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=300,
+            description="Seconds that a stop waits until the balancer has seen it; 5, or 0 on localhost, unless said.",
+        ),
+    ] = None
     registration: Annotated[
         Literal["open", "closed"] | None,
         Field(description="Who may make an account; open on localhost, closed elsewhere unless said."),
@@ -198,6 +209,7 @@ class Settings(BaseSettings):
             refresh_grace=timedelta(seconds=self.refresh_grace),
             key_rotation=timedelta(seconds=self.key_rotation),
             revocation_staleness=timedelta(seconds=self.revocation_staleness),
+            drain=timedelta(seconds=self._drain_seconds()),
             registration=self.registration or ("open" if self.loopback else "closed"),
             password_min_length=self.password_min_length,
             context_words=(urlsplit(self.issuer).hostname or "", "watchword", *self.context_words),
@@ -212,6 +224,11 @@ class Settings(BaseSettings):
                 service_keys.strong(key.get_secret_value(), f"{PREFIX}SERVICE_KEYS") for key in self.service_keys
             ),
         )
+
+    def _drain_seconds(self) -> int:
+        if self.drain_seconds is not None:
+            return self.drain_seconds
+        return 0 if self.loopback else DRAIN_SECONDS
 
     def elsewhere(self, folder: Path, database_url: str, master_key: str) -> "Settings":
         """The same rules with their things in another place, for a rehearsal. Master keys that were given stay."""

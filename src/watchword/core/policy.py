@@ -36,6 +36,7 @@ class Policy:
     refresh_grace: timedelta = timedelta(seconds=30)
     key_rotation: timedelta = timedelta(days=30)
     revocation_staleness: timedelta = timedelta(seconds=2)
+    drain: timedelta = timedelta(0)
     registration: str = "open"
     password_min_length: int = 15
     context_words: tuple[str, ...] = ("watchword",)

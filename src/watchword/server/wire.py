@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from watchword.web.stopping import draining
+
 logger: logging.Logger = logging.getLogger("watchword.wire")
 
 MAX_HEAD = 32 * 1024
@@ -115,8 +117,10 @@ class Bounded(HttpToolsProtocol):
             self._write_deadline = None
 
     def shutdown(self) -> None:
-        """The server stops. Whoever is still here a moment before uvicorn cancels what is at work is let go."""
-        super().shutdown()
+        """The server stops. A request that is coming is still answered; whoever is here a moment before uvicorn cancels what
+        is at work is let go."""
+        if not self._in_head:
+            super().shutdown()
         self.loop.call_later(STOP_SECONDS * 0.9, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
@@ -160,6 +164,8 @@ class Bounded(HttpToolsProtocol):
         """The application begins; the body has to come soon."""
         self._refuse_ambiguous()
         super().on_headers_complete()
+        if draining():  # the next request of this client is somebody else's. RFC 9112 9.6
+            self.cycle.keep_alive = False
         if self.parser.should_upgrade():  # the parser takes nothing more, and drops what it was given: nobody may go on
             self.cycle.keep_alive = False
             self._deaf = True

@@ -6,6 +6,7 @@ from watchword.core.errors import AuthError
 from watchword.web.answers import problems
 from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Open
+from watchword.web.stopping import draining
 
 
 def health_routes(open_house: Open) -> APIRouter:
@@ -19,7 +20,11 @@ def health_routes(open_house: Open) -> APIRouter:
 
     @router.get("/readyz", responses={503: {"model": dict[str, str], "description": "Not ready"}})
     async def readyz(response: Response) -> dict[str, str]:
-        """The database answers and the keys are there; `feed` tells how revocations reach this worker."""
+        """The database answers and the keys are there; `feed` tells how revocations reach this worker. 503 as soon as it is
+        to stop, though it serves for a while yet."""
+        if draining():
+            response.status_code = 503
+            return {"status": "draining"}
         try:
             kit = await open_house()
             await kit.keyring.reload()

@@ -1,10 +1,13 @@
 """The command line. What it needs is loaded by the command that needs it, so that `--help` is quick."""
 
 import asyncio
+import contextlib
 import errno
 import shutil
+import signal
 import socket
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,14 +83,15 @@ def serve(
         )
     _refuse_taken(host, port)
     asyncio.run(_welcome(chosen))
-    uvicorn.run(
-        "watchword.server.app:create_app",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        **wire.options(),
-    )
+    with _well_ended():
+        uvicorn.run(
+            "watchword.server.app:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            **wire.options(),
+        )
 
 
 @app.command()
@@ -100,6 +104,16 @@ def migrate(
     done = with_auth(lambda auth: auth.migrate())
     moved = "is at" if done.before == done.after else f"was brought from {done.before or 'nothing'} to"
     typer.echo(f"{done.database} {moved} schema {done.after}.")
+
+
+@contextlib.contextmanager
+def _well_ended() -> Iterator[None]:
+    """uvicorn ends with the signal that it was stopped by, once all is done; whoever waits for it then reads exit code 0."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _command() -> str:

@@ -101,7 +101,10 @@ async def _database(
         version = await examination.version(db)
         if not db.is_sqlite:
             findings += _postgres(db, await examination.postgres(db, clock))
-        if version != SCHEMA_VERSION:
+        if version is not None and version > SCHEMA_VERSION and await examination.compatible(db):
+            text = f"The database is at schema {version}, this code at {SCHEMA_VERSION}; it may be used."
+            findings.append(found("schema-ahead", text))
+        elif version != SCHEMA_VERSION:
             findings.append(_schema(version, db.path, settings))
             return False
         held = await examination.contents(db, clock.now(), _hash_prefix())

@@ -302,6 +302,11 @@ DEPLOYMENT = (
         "Install the version of watchword that migrated it, or a newer one.",
         "DATABASE_URL",
     ),
+    _note(
+        "schema-ahead",
+        "The database is newer than this code, which may use it all the same: an upgrade is under way.",
+        "Install the newer version here too.",
+    ),
     _weak(
         "master-key-foreign",
         "The database belongs to another master key.",

@@ -67,6 +67,11 @@ async def version(db: Database) -> str | None:
     return await migrate.version(db)
 
 
+async def compatible(db: Database) -> bool:
+    """See `migrate.compatible`."""
+    return await migrate.compatible(db)
+
+
 async def contents(db: Database, now: datetime, hash_prefix: str) -> Contents:
     """Read the tables. `hash_prefix` is how the PHC strings of today's parameters begin. Raises Unavailable."""
     long_dead = now - LONG_DEAD

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from enum import Enum
 from typing import Protocol
 
 from watchword.core.clock import Clock, SystemClock
@@ -13,6 +14,14 @@ logger: logging.Logger = logging.getLogger("watchword.feed")
 
 FeedRow = tuple[int, str | None, int, float]
 """Position, session, generation, expiry."""
+
+
+class State(Enum):
+    """How this worker knows what others have revoked. Each change of it is logged once."""
+
+    FOLLOWING = "following"
+    ASKING = "asking the database"
+    UNAVAILABLE = "unavailable"
 
 
 class Feed(Protocol):
@@ -34,6 +43,7 @@ class Heard:
         self._staleness = staleness
         self._listeners: list[Callable[[Change], None]] = []
         self._up_to = float("-inf")
+        self._state: State | None = None
 
     def fresh(self) -> bool:
         """Whether the feed was heard within the staleness bound (seconds)."""
@@ -62,6 +72,34 @@ class Heard:
     def up_to(self, at: float) -> None:
         """The feed was read to the end that it had at that moment."""
         self._up_to = at
+        if self._state is not State.FOLLOWING and self.fresh():
+            if self._state is None:
+                self._turn(State.FOLLOWING, logging.INFO, "the revocation feed is followed")
+            else:
+                self._turn(State.FOLLOWING, logging.WARNING, "the revocation feed is back")
+
+    def silent(self, error: Exception, *, trace: bool = False) -> None:
+        """The feed fails for now; with `trace` the log tells where."""
+        if self._state in (None, State.FOLLOWING):
+            text = "the revocation feed is silent (%s); requests ask the database until it is back"
+            level = logging.ERROR if trace else logging.WARNING
+            self._turn(State.ASKING, level, text, type(error).__name__, trace=trace)
+
+    def answered(self) -> None:
+        """The database was asked instead of the feed, and has answered."""
+        if self._state is not State.ASKING and not self.fresh():
+            silent = "the revocation feed is silent; the database answers what requests ask it"
+            self._turn(State.ASKING, logging.WARNING, silent)
+
+    def unanswered(self, error: BaseException) -> None:
+        """The database was asked instead of the feed, and has not answered."""
+        if self._state is not State.UNAVAILABLE and not self.fresh():
+            text = "neither the revocation feed nor the database answers (%s); requests get 503 until one does"
+            self._turn(State.UNAVAILABLE, logging.ERROR, text, type(error).__name__)
+
+    def _turn(self, state: State, level: int, text: str, *values: object, trace: bool = False) -> None:
+        self._state = state
+        logger.log(level, text, *values, exc_info=trace)
 
     def nothing(self) -> None:
         """The feed has ended: the set proves nothing from now on."""

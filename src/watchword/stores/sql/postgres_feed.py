@@ -153,10 +153,8 @@ class _Follower:
             self._tried.set_exception(error)
             self._end.call()
             return
-        if not self._failures:
-            logger.warning(
-                "the revocation feed is silent (%s); requests ask the database until it is back", type(error).__name__
-            )
+        if (heard := self._ear.heard()) is not None:
+            heard.silent(error)
         self._failures += 1
 
     def _try_over(self) -> None:
@@ -174,8 +172,6 @@ class _Follower:
             await _refuse_pooler(self._engine, connection, driver)
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._listen(connection, driver)
-            if self._failures:
-                logger.warning("the revocation feed is back")
             self._failures = 0
             self._try_over()
             await self._follow(connection)

@@ -79,8 +79,14 @@ class SqlRevocations:
     async def ask(self, session_id: str, generation: int) -> bool:
         """See `ports.Revocations.ask`."""
         statement = select(feed.c.position).where(feed.c.session_id == session_id, feed.c.generation >= generation)
-        async with asyncio.timeout(ASK_SECONDS), self._db.read() as connection:
-            return (await connection.execute(statement.limit(1))).first() is not None
+        try:
+            async with asyncio.timeout(ASK_SECONDS), self._db.read() as connection:
+                found = (await connection.execute(statement.limit(1))).first() is not None
+        except Exception as error:
+            self._heard.unanswered(error)
+            raise
+        self._heard.answered()
+        return found
 
     @verb
     async def live(self, now: datetime) -> Sequence[Revoked]:

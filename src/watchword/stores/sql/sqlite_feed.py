@@ -101,17 +101,11 @@ class Follower:
 
 def _follow(reference: "weakref.ref[Heard]", follower: Follower) -> None:
     """The feed's thread: poll until stopped. A failure is silence, and silence makes requests ask the database."""
-    silent = False
     while not follower.stopped.wait(POLL_SECONDS) and (heard := reference()) is not None:
         try:
             follower.poll(heard)
-            if silent:
-                logger.warning("the revocation feed is back")
-            silent = False
-        except Exception:
-            if not silent:
-                logger.exception("the revocation feed is silent; requests ask the database meanwhile")
-            silent = True
+        except Exception as error:
+            heard.silent(error, trace=True)
             follower.close()
         del heard
     follower.close()

@@ -25,6 +25,10 @@ from sqlalchemy import (
 SCHEMA_VERSION = "0004"
 """The newest migration: what this code reads and writes."""
 
+COMPATIBLE_FROM = "0003"
+"""The oldest schema whose code goes on working on a database at `SCHEMA_VERSION`: every migration since has only added what
+that code need not know. It is raised with a minor version alone, and never beyond the last schema of the one before."""
+
 metadata: MetaData = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -129,7 +133,7 @@ facts: Table = Table(
     Column("name", String(64), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""What is true once for the whole database: the check value of its master key."""
+"""What is true once for the whole database: the check value of its master key, and the oldest code that may use it."""
 
 hits: Table = Table(
     "watchword_hits",
