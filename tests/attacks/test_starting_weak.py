@@ -248,6 +248,7 @@ def test_a_database_of_another_version_is_refused_and_stays_as_it_is(place: Plac
     migrates behind the operator's back. Off localhost neither happens. (On localhost the start migrates, by design.)"""
     with closing(sqlite3.connect(place.database)) as connection, connection:
         connection.execute("UPDATE watchword_schema SET version_num = ?", (version,))
+        connection.execute("UPDATE watchword_facts SET value = ? WHERE name = 'compatible_from'", (version,))
     cure = "watchword migrate" if version < SCHEMA_VERSION else "Install the version of watchword"
     place.assert_refused("WATCHWORD_DATABASE_URL", cure)
     with closing(sqlite3.connect(place.database)) as connection:

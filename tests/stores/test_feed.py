@@ -157,7 +157,7 @@ async def test_the_feed_s_thread_survives_any_fault(
     await stores.sessions.close(second.id, None, NOW)
     await becomes_true(lambda: stores.following.covers(second.id, 0))
     told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert told == ["the revocation feed is silent; requests ask the database meanwhile"]
+    assert told == ["the revocation feed is silent (ZeroDivisionError); requests ask the database until it is back"]
 
 
 async def test_a_house_that_is_dropped_leaves_no_thread(sqlite_url: str, clock: FrozenClock) -> None:

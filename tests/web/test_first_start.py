@@ -27,6 +27,12 @@ KEY = "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"
 NEW_KEY = "Zt4-wQ9_nB2xC7vL1mK6jH3gF8dS5aPo"
 
 
+TOO_NEW = (
+    "UPDATE watchword_schema SET version_num = '9999'",
+    "UPDATE watchword_facts SET value = '9998' WHERE name = 'compatible_from'",
+)
+
+
 async def execute(url: str, *statements: str) -> None:
     db = Database(url)
     db.settle(here=True)
@@ -242,7 +248,7 @@ class TestTheSchema:
 
     async def test_a_newer_database_is_refused_everywhere(self, tmp_path: Path, database_url: str) -> None:
         """An old worker would write rows that the new ones do not understand."""
-        await execute(database_url, "UPDATE watchword_schema SET version_num = '9999'")
+        await execute(database_url, *TOO_NEW)
         for auth in (self.public(tmp_path, database_url), make_auth(tmp_path, database_url=database_url)):
             with pytest.raises(ConfigError, match=f"9999, which is newer than this code .{SCHEMA_VERSION}."):
                 await auth.start()
@@ -292,7 +298,7 @@ class TestTheSchema:
         assert "hunter2" not in str(refused.value)
 
     async def test_a_refused_start_can_be_tried_again(self, tmp_path: Path, database_url: str) -> None:
-        await execute(database_url, "UPDATE watchword_schema SET version_num = '9999'")
+        await execute(database_url, *TOO_NEW)
         auth = make_auth(tmp_path, database_url=database_url)
         with pytest.raises(ConfigError, match="newer"):
             await auth.start()
