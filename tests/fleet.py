@@ -49,13 +49,15 @@ def settings(database_url: str, folder: Path) -> dict[str, str]:
     }
 
 
-def start(environment: dict[str, str], folder: Path) -> Worker:
-    """Start one worker; it is not waited for. It ends when this process does."""
-    port = free_port()
+def start(
+    environment: dict[str, str], folder: Path, port: int | None = None, module: str = "tests.fleet_worker"
+) -> Worker:
+    """Start one worker (`tests.served` is `watchword serve`); it is not waited for. It ends when this process does."""
+    port = port or free_port()
     log = folder / f"worker-{port}.log"
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fleet_worker", str(port)],
+            [sys.executable, "-m", module, str(port)],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,

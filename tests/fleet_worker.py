@@ -1,12 +1,11 @@
 """One worker: `python -m tests.fleet_worker PORT`. It ends when whoever started it does."""
 
-import os
 import sys
-import threading
 from typing import Annotated
 
 import uvicorn
 from fastapi import Depends, FastAPI, WebSocket
+from tests import ending
 
 from watchword import Auth, Principal
 from watchword.core.passwords import Argon2Parameters
@@ -34,11 +33,6 @@ async def echo(socket: WebSocket, who: Annotated[Principal, Depends(auth.princip
         await socket.send_text(f"{who.user_id}: {text}")
 
 
-def end_with_the_tests() -> None:
-    sys.stdin.buffer.read()
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=end_with_the_tests, daemon=True).start()
+    ending.with_the_tests()
     uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", access_log=False)
