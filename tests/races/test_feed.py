@@ -115,6 +115,51 @@ async def test_nobody_is_accepted_while_neither_feed_nor_database_can_be_read(wo
     assert worker.feed.covers("a", 0)
 
 
+async def test_each_change_of_the_feed_s_state_is_told_once(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """An operator who reads the log knows when requests began to cost a query, when they began to be refused, and that it is
+    over: not one line for each of a thousand requests."""
+
+    def told() -> list[str]:
+        return [record.getMessage().partition(" (")[0] for record in caplog.records if record.name == "watchword.feed"]
+
+    stopped = worker.feed._feed
+    assert isinstance(stopped, SqliteFeed)
+    await stopped.stop()
+    worker.clock.tick(SILENCE)
+    for _ in range(3):
+        assert not await worker.refuses("a")
+    asked = ["the revocation feed is silent; the database answers what requests ask it"]
+    assert told() == asked
+    with worker.elsewhere() as connection:
+        connection.execute("ALTER TABLE watchword_feed RENAME TO away")
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await worker.refuses("a")
+    assert told() == [*asked, "neither the revocation feed nor the database answers"]
+    with worker.elsewhere() as connection:
+        connection.execute("ALTER TABLE away RENAME TO watchword_feed")
+    for _ in range(3):
+        assert not await worker.refuses("a")
+    assert told() == [*asked, "neither the revocation feed nor the database answers", *asked]
+    follower = Follower(worker.path, threading.Event())
+    for _ in range(3):
+        follower.poll(worker.feed._heard)
+    follower.close()
+    assert told()[3:] == ["the revocation feed is back"]
+
+
+async def test_a_feed_that_can_not_be_read_is_told_once_by_its_thread(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with worker.elsewhere() as connection:
+        connection.execute("ALTER TABLE watchword_feed RENAME TO away")
+    await until(lambda: "the revocation feed is silent" in caplog.text)
+    with worker.elsewhere() as connection:
+        connection.execute("ALTER TABLE away RENAME TO watchword_feed")
+    await until(lambda: "the revocation feed is back" in caplog.text)
+    assert caplog.text.count("the revocation feed is silent") == 1
+
+
 async def test_a_rewound_feed_is_read_from_the_start(worker: Worker) -> None:
     """RV-06: a restored backup; the newest rows are gone, and their positions are given again."""
     changes: list[Change] = []

@@ -24,6 +24,13 @@ async def test_a_live_and_ready_process_says_so(tmp_path: Path, database_url: st
         assert ready.json()["status"] == "ok"
 
 
+async def test_it_says_how_revocations_reach_the_worker(tmp_path: Path, database_url: str) -> None:
+    async with open_house(tmp_path, health=True, database_url=database_url) as house:
+        assert (await house.client.get("/readyz")).json() == {"status": "ok", "feed": "following"}
+        await (await house.kit()).revocations.stop()
+        assert (await house.client.get("/readyz")).json() == {"status": "ok", "feed": "asking the database"}
+
+
 async def test_while_the_database_is_away_it_lives_and_is_not_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
