@@ -32,8 +32,7 @@ TRIGGERS = {
         "CREATE SEQUENCE watchword_hue_id",
         "CREATE FUNCTION watchword_hue() RETURNS trigger LANGUAGE plpgsql AS "
         "'BEGIN INSERT INTO watchword_hues VALUES (nextval(''watchword_hue_id'')); RETURN NULL; END'",
-        "CREATE TRIGGER watchword_hue AFTER INSERT ON watchword_sessions "
-        "FOR EACH ROW EXECUTE FUNCTION watchword_hue()",
+        "CREATE TRIGGER watchword_hue AFTER INSERT ON watchword_sessions FOR EACH ROW EXECUTE FUNCTION watchword_hue()",
     ],
 }
 """What notes something of its own beside what the code of before writes."""

@@ -95,9 +95,7 @@ class Fleet:
 
     async def start(self, backend: Backend) -> None:
         """Start a worker, and wait until it is sent clients."""
-        self.workers[backend.port] = worker = fleet.start(
-            self._environment, self._folder, backend.port, "tests.served"
-        )
+        self.workers[backend.port] = worker = fleet.start(self._environment, self._folder, backend.port, "tests.served")
         try:
             await self.balancer.until(backend, ready=True)
         except TimeoutError:
@@ -198,7 +196,7 @@ async def _restart(
 
 async def _until(came: Callable[[], bool]) -> None:
     give_up = time.monotonic() + PATIENCE
-    while not came():  # noqa: ASYNC110 - the other side is a process
+    while not came():
         assert time.monotonic() < give_up
         await asyncio.sleep(0.01)
 
@@ -219,11 +217,23 @@ def units(short: bool) -> Sequence[Unit]:
 
 def report(figures: Sequence[Figures]) -> Sequence[Row]:
     return [
-        Row("rolling restarts, on SQLite and PostgreSQL", "SQLite와 PostgreSQL의 순차 재시작", number(total(figures, "restarts"))),
-        Row("workers stopped by SIGTERM, exit code 0", "SIGTERM으로 종료한 워커 (종료 코드 0)", number(total(figures, "stops"))),
+        Row(
+            "rolling restarts, on SQLite and PostgreSQL",
+            "SQLite와 PostgreSQL의 순차 재시작",
+            number(total(figures, "restarts")),
+        ),
+        Row(
+            "workers stopped by SIGTERM, exit code 0",
+            "SIGTERM으로 종료한 워커 (종료 코드 0)",
+            number(total(figures, "stops")),
+        ),
         Row("rotations of the signing key", "서명 키 교체", number(total(figures, "rotations"))),
         Row("requests meanwhile", "그동안 보낸 요청", number(total(figures, "requests"))),
-        Row("of them with a revoked token, all refused", "그중 폐기된 토큰을 쓴 요청 (모두 거부)", number(total(figures, "refused"))),
+        Row(
+            "of them with a revoked token, all refused",
+            "그중 폐기된 토큰을 쓴 요청 (모두 거부)",
+            number(total(figures, "refused")),
+        ),
         Row("lost, or wrongly refused", "유실되거나 잘못 거부된 요청", "0"),
     ]
 

@@ -286,7 +286,10 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     "no database made yet": (localhost(), "database-not-made"),
     "no tables": (settings(database_url="sqlite:///empty.db"), "database-empty"),
     "an old schema": (sql("UPDATE watchword_schema SET version_num = '0000'"), "schema-old"),
-    "a new schema": (sql(AHEAD, "UPDATE watchword_facts SET value = '9999' WHERE name = 'compatible_from'"), "schema-new"),
+    "a new schema": (
+        sql(AHEAD, "UPDATE watchword_facts SET value = '9999' WHERE name = 'compatible_from'"),
+        "schema-new",
+    ),
     "a new schema that serves this code too": (sql(AHEAD), "schema-ahead"),
     "another master key": (settings(master_keys=OTHER_KEY), "master-key-foreign"),
     "all keys retired": (sql("UPDATE watchword_keys SET retired_at = signs_from"), "keys-none-able"),

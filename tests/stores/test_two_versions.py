@@ -68,7 +68,7 @@ async def execute(url: str, *statements: str) -> None:
 class TestMigrationsOnlyAdd:
     def test_the_oldest_code_that_is_served_is_that_of_the_minor_version(self) -> None:
         """Whoever raises it in between stops the machines that have not been upgraded yet."""
-        assert COMPATIBLE_FROM == FIRST_OF_MINOR[".".join(version("watchword").split(".")[:2])]
+        assert FIRST_OF_MINOR[".".join(version("watchword").split(".")[:2])] == COMPATIBLE_FROM
         assert COMPATIBLE_FROM <= SCHEMA_VERSION
 
     async def test_none_takes_anything_from_the_code_of_before(self, empty_url: str) -> None:
@@ -171,7 +171,10 @@ class TestANewerDatabase:
             assert (await house.me(again)).status_code == 200
             assert (await house.client.post("/logout", headers=again.headers)).status_code == 204
             assert (await house.me(again)).status_code == 401
-        assert caplog.text.count(f"the database is at schema {AHEAD}, this code at {SCHEMA_VERSION}, which may use it") == 1
+        assert (
+            caplog.text.count(f"the database is at schema {AHEAD}, this code at {SCHEMA_VERSION}, which may use it")
+            == 1
+        )
 
     async def test_a_localhost_of_before_goes_on_too(self, tmp_path: Path, ahead_url: str) -> None:
         async with open_house(tmp_path, database_url=ahead_url) as house:
