@@ -1,6 +1,6 @@
-"""A small proxy for HTTP in front of several workers: it asks each for `/readyz`, and sends nobody to one that does not say 200.
+"""A small proxy for HTTP before several workers: it asks each for `/readyz`, and sends nobody to one that does not say 200.
 
-It keeps connections to the workers open, as proxies do, and never tries anything again: what a worker drops is lost, and counted.
+It keeps connections to the workers open, as proxies do, and tries nothing again: what a worker drops is lost, and counted.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Balancer:
     async def until(self, backend: Backend, *, ready: bool) -> None:
         """Until the balancer knows that of it; and until all that it had sent there is answered, if it is not ready."""
         async with asyncio.timeout(PATIENCE):
-            while backend.ready is not ready or (not ready and backend.under_way):
+            while backend.ready is not ready or (not ready and backend.under_way):  # noqa: ASYNC110 - many wait for much
                 await asyncio.sleep(0.01)
 
     async def _watch(self, backend: Backend) -> None:
@@ -112,7 +112,7 @@ class Balancer:
     async def _chosen(self) -> Backend:
         """One of those that are ready, in turn; while there is none, the client waits."""
         async with asyncio.timeout(PATIENCE):
-            while not (ready := [backend for backend in self.backends if backend.ready]):
+            while not (ready := [one for one in self.backends if one.ready]):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         return ready[next(self._turns) % len(ready)]
 

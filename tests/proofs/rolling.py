@@ -187,11 +187,15 @@ async def _restart(
         for backend in balancer.backends:
             await workers.stop(backend, hurry=hurry)
             await workers.start(backend)
-            served = [one.passed for one in balancer.backends]
-            await _until(lambda served=served: all(one.passed > had + 5 for one, had in zip(balancer.backends, served)))
+            await _until(partial(_served, {one.port: one.passed + 5 for one in balancer.backends}, balancer))
     newest = kit.keyring.ring.records[-1].kid
     await _until(lambda: all(newest in client.kids for client in clients))
     await _until(lambda: all(client.refused for client in clients))
+
+
+def _served(wanted: dict[int, int], balancer: Balancer) -> bool:
+    """Whether each worker has answered so many."""
+    return all(backend.passed >= wanted[backend.port] for backend in balancer.backends)
 
 
 async def _until(came: Callable[[], bool]) -> None:
@@ -216,24 +220,15 @@ def units(short: bool) -> Sequence[Unit]:
 
 
 def report(figures: Sequence[Figures]) -> Sequence[Row]:
+    def row(en: str, ko: str, name: str) -> Row:
+        return Row(en, ko, number(total(figures, name)))
+
     return [
-        Row(
-            "rolling restarts, on SQLite and PostgreSQL",
-            "SQLite와 PostgreSQL의 순차 재시작",
-            number(total(figures, "restarts")),
-        ),
-        Row(
-            "workers stopped by SIGTERM, exit code 0",
-            "SIGTERM으로 종료한 워커 (종료 코드 0)",
-            number(total(figures, "stops")),
-        ),
-        Row("rotations of the signing key", "서명 키 교체", number(total(figures, "rotations"))),
-        Row("requests meanwhile", "그동안 보낸 요청", number(total(figures, "requests"))),
-        Row(
-            "of them with a revoked token, all refused",
-            "그중 폐기된 토큰을 쓴 요청 (모두 거부)",
-            number(total(figures, "refused")),
-        ),
+        row("rolling restarts, on SQLite and PostgreSQL", "SQLite와 PostgreSQL의 순차 재시작", "restarts"),
+        row("workers stopped by SIGTERM, exit code 0", "SIGTERM으로 종료한 워커 (종료 코드 0)", "stops"),
+        row("rotations of the signing key", "서명 키 교체", "rotations"),
+        row("requests meanwhile", "그동안 보낸 요청", "requests"),
+        row("of them with a revoked token, all refused", "그중 폐기된 토큰을 쓴 요청 (모두 거부)", "refused"),
         Row("lost, or wrongly refused", "유실되거나 잘못 거부된 요청", "0"),
     ]
 

@@ -1,6 +1,7 @@
 """Two versions of the code run on one database: migrations only add, and the database says whom it still serves."""
 
 import importlib
+import itertools
 import logging
 from collections.abc import Callable
 from importlib.metadata import version
@@ -25,8 +26,8 @@ from watchword.stores.sql.tables import COMPATIBLE_FROM, SCHEMA_VERSION
 KEY = "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"
 PUBLIC: dict[str, Any] = {"issuer": "https://auth.example.com", "master_keys": KEY}
 FIRST_OF_MINOR = {"0.1": "0003"}
-"""For each minor version the oldest schema whose code may run beside it. A new minor version adds a line, and may only then raise
-`COMPATIBLE_FROM`."""
+"""For each minor version the oldest schema whose code may run beside it. A new minor version adds a line; with it alone
+`COMPATIBLE_FROM` may be raised."""
 
 
 def migrated_to(connection: Connection, revision: str) -> None:
@@ -45,7 +46,7 @@ def steps() -> list[tuple[str, str]]:
     """The migrations that code at `COMPATIBLE_FROM` has to live with, each as where from and where to."""
     found = [script.revision for script in ScriptDirectory.from_config(alembic()).walk_revisions()][::-1]
     since = found[found.index(COMPATIBLE_FROM) :]
-    return list(zip(since, since[1:], strict=False))
+    return list(itertools.pairwise(since))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
