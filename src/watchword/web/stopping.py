@@ -53,7 +53,7 @@ class Drain:
     """Stands before uvicorn's handler of SIGTERM. SIGINT is uvicorn's alone, so Ctrl-C waits for no balancer."""
 
     def __init__(self, handler: Handler, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
-        self.begun = False
+        self.begun: bool = False
         self._handler = handler
         self._seconds = seconds
         self._loop = loop
