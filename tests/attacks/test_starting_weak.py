@@ -229,6 +229,7 @@ def test_every_row_of_the_table_is_there() -> None:
     walked = {weak.setting for weak in TABLE}
     free = {
         "DATA_DIR",
+        "DRAIN_SECONDS",
         "FEED_DATABASE_URL",
         "REDIS_URL",
         "REGISTRATION",
