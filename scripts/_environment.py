@@ -1,4 +1,5 @@
-"""The environments that the scripts share: `.venv`, made on first use from requirements.lock; others for other Pythons.
+"""The environments that the scripts share: `.venv`, made on first use from requirements.lock; others for other Pythons, and
+one for the peers that the benchmarks compare with.
 
 Standard library only, and in words that an old Python 3 can read far enough to be refused.
 """
@@ -19,6 +20,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts a script may well
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKED = ROOT / "requirements.lock"
+PEERS_LOCKED = ROOT / "benchmarks" / "peers.lock"
 
 
 class _Stamp(NamedTuple):
@@ -37,13 +39,15 @@ class _Tool(NamedTuple):
 
 
 class Environment:
-    """One directory with a Python of its own, what requirements.lock names, and the project."""
+    """One directory with a Python of its own, what a lock names, and the project unless it is to be left out."""
 
-    def __init__(self, folder: Path, base: str) -> None:
+    def __init__(self, folder: Path, base: str, locked: Path = LOCKED, *, with_project: bool = True) -> None:
         self.folder = folder
         self.bin = folder / "bin"
         self.python = self.bin / "python"
-        self._base = base
+        self.base = base
+        self._locked = locked
+        self._with_project = with_project
         self._lock = folder / ".watchword-lock"  # uv waits for whoever holds .venv/.lock
         self._stamp = folder / ".watchword-stamp"
 
@@ -70,9 +74,9 @@ class Environment:
         return self.python.exists() and self._read_stamp() == self._wanted()
 
     def _wanted(self) -> _Stamp:
-        place = f"{self._base}\n{sys.version}\n{sys.base_prefix}\n{ROOT}\n".encode()
-        packages = hashlib.sha256(place + LOCKED.read_bytes())
-        project = hashlib.sha256((ROOT / "pyproject.toml").read_bytes())
+        place = f"{self.base}\n{sys.version}\n{sys.base_prefix}\n{ROOT}\n".encode()
+        packages = hashlib.sha256(place + self._locked.read_bytes())
+        project = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() if self._with_project else b"")
         return _Stamp(packages.hexdigest(), project.hexdigest())
 
     def _read_stamp(self) -> _Stamp | None:
@@ -101,30 +105,30 @@ class Environment:
     def _uv(self) -> _Tool:
         return _Tool(
             "uv",
-            ("uv", "venv", "--quiet", "--allow-existing", "--python", self._base),
+            ("uv", "venv", "--quiet", "--allow-existing", "--python", self.base),
             ("uv", "pip", "install", "--quiet", "--python", str(self.python)),
         )
 
     def _pip(self) -> _Tool:
         return _Tool(
             "pip",
-            (self._base, "-m", "venv"),
+            (self.base, "-m", "venv"),
             (str(self.python), "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"),
         )
 
     def _build(self, tool: _Tool) -> bool:
         """Make the environment from nothing, so that it holds what is locked and no more."""
-        _say(f"making {self.folder.name} from requirements.lock with {tool.name} (once; it may take a minute)")
+        _say(f"making {self.folder.name} from {self._locked.name} with {tool.name} (once; it may take a minute)")
         self._clear()
         return (
             _do(*tool.make, str(self.folder))
-            and _do(*tool.install, "--require-hashes", "--no-deps", "-r", str(LOCKED))  # the file names every one
+            and _do(*tool.install, "--require-hashes", "--no-deps", "-r", str(self._locked))  # the file names every one
             and self._install_project(tool)
         )
 
     def _install_project(self, tool: _Tool) -> bool:
         wanted = self._wanted()
-        done = _do(*tool.install, "--no-deps", "-e", str(ROOT))
+        done = not self._with_project or _do(*tool.install, "--no-deps", "-e", str(ROOT))
         if done:
             self._stamp.write_text("\n".join(wanted))
         return done
@@ -151,6 +155,7 @@ def _say(words: str) -> None:
 
 
 HERE = Environment(ROOT / ".venv", os.path.realpath(sys.executable))  # not the python of a .venv that is about to go
+PEERS = Environment(ROOT / ".venv-peers", HERE.base, PEERS_LOCKED, with_project=False)
 BIN = HERE.bin
 run = HERE.run
 prepare = HERE.prepare
