@@ -135,10 +135,15 @@ class Auth(Generic[U]):
         app.state.watchword = self
         self.principal.moved_to(prefix)
         routes = _later("web.routes")
-        for router in routes.below_prefix(self.open, self.principal, services=bool(self.policy.service_keys)):
-            self._add(app, router, prefix)
-        for router in routes.at_root(self.open, prefix, health=health):
-            self._add(app, router, "")
+        below = routes.below_prefix(self.open, self.principal, services=bool(self.policy.service_keys))
+        root = routes.at_root(self.open, prefix, health=health)
+        house = APIRouter()
+        for router, place in [*((router, prefix) for router in below), *((router, "") for router in root)]:
+            house.include_router(router, prefix=place)
+        self._ours = [*below, *root]
+        there = len(app.router.routes)
+        app.include_router(house)
+        _later("web.passing").pass_over([*_pages(app), *app.router.routes[there:]])
         app.add_exception_handler(Refused, cast("Callable[..., Any]", on_refused))
         app.add_exception_handler(AuthError, cast("Callable[..., Any]", on_auth_error))
         app.add_middleware(Door, loopback=self.policy.loopback, https=self.policy.transport_secured)
@@ -166,11 +171,10 @@ class Auth(Generic[U]):
     def _protect(self, app: FastAPI, *, docs: bool) -> None:
         self._protected = True
         if docs:
-            pages = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url} - {None}
-            for route in app.router.routes:
-                if isinstance(route, Route) and route.path in pages:
-                    protection.public(route.endpoint)
-        app.router.middleware_stack = protection.Protection(app.router.middleware_stack, self.principal, self._routes)
+            for page in _pages(app):
+                protection.public(page.endpoint)
+        around: Any = protection.Protection(app.router.middleware_stack, self.principal, self._routes)
+        app.router.middleware_stack = around
 
     def install_well_known(self, outer: FastAPI) -> None:
         """Serve the well-known routes at the root of an application that mounts the one with `install`."""
@@ -321,10 +325,6 @@ class Auth(Generic[U]):
         finally:
             self._starting.release()
 
-    def _add(self, app: FastAPI, router: APIRouter, prefix: str) -> None:
-        app.include_router(router, prefix=prefix)
-        self._ours.append(router)
-
     def _routes(self) -> set[Any]:
         return {route.endpoint for router in self._ours for route in router.routes if hasattr(route, "endpoint")}
 
@@ -352,6 +352,12 @@ class Auth(Generic[U]):
         while True:
             await _later("flows.upkeep").attempt(await self.open())
             await asyncio.sleep(UPKEEP_SECONDS)
+
+
+def _pages(app: FastAPI) -> list[Route]:
+    """FastAPI's own: `/docs`, `/openapi.json` and the like."""
+    paths = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
+    return [route for route in app.router.routes if isinstance(route, Route) and route.path in paths]
 
 
 def _refuse_lacking(users: object) -> None:

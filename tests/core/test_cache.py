@@ -115,3 +115,34 @@ def test_whatever_happens_the_bounds_hold_and_the_count_is_right(
         assert len(memory) == len(model)
         assert all(memory.get(each) is ADA for each in model)
         assert memory._bytes == sum(map(len, model)) * OVERHEAD
+
+
+def test_a_forged_text_with_the_end_of_a_known_token_is_not_that_token() -> None:
+    """Somebody keeps the signature of a token of their own, writes another user before it, and hopes to be looked up by it."""
+    memory = AccessCache()
+    signature = "s" * 86
+    memory.put(f"header.ada.{signature}", ADA)
+    for forged in (f"header.bob.{signature}", f"x.header.ada.{signature}", signature, signature[-cache.END :]):
+        assert memory.get(forged) is None
+        memory.drop(forged)
+    assert memory.get(f"header.ada.{signature}") is ADA
+
+
+def test_the_later_of_two_tokens_with_one_end_takes_its_place_and_pays_for_itself_alone() -> None:
+    memory = AccessCache()
+    end = "e" * cache.END
+    memory.put(f"first{end}", ADA)
+    memory.put(f"second{end}", BOB)
+    assert memory.get(f"first{end}") is None
+    assert memory.get(f"second{end}") is BOB
+    assert memory._bytes == len(f"second{end}") * OVERHEAD
+
+
+@pytest.mark.parametrize(
+    "credentials", [b"token", b"Bearer  token", b"bearer token", b"Basic token", b"Bearer token ", b"Bearer Token", b""]
+)
+def test_an_authorization_header_is_known_as_it_came_alone(credentials: bytes) -> None:
+    memory = AccessCache()
+    memory.put("token", ADA)
+    assert memory.presented(b"Bearer token") is ADA
+    assert memory.presented(credentials) is None

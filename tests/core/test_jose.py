@@ -125,9 +125,29 @@ def test_a_signature_over_which_the_library_stumbles_is_a_bad_signature(
         def verify(self, *_: object) -> bool:
             raise fault
 
-    token, keys = good_token(), keys_for()
-    monkeypatch.setitem(jose.ALGORITHMS, "ES256", cast("Any", Stumbling()))
+    token, keys = good_token("RS256"), keys_for("RS256")
+    monkeypatch.setitem(jose.ALGORITHMS, "RS256", cast("Any", Stumbling()))
     refused(token, keys, BadSignature)
+    monkeypatch.setattr(jose, "encode_dss_signature", Stumbling().verify)
+    refused(good_token(), keys_for(), BadSignature)
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
+def test_an_elliptic_signature_of_another_length_is_a_bad_signature(alg: str) -> None:
+    head, payload, signature = good_token(alg).split(".")
+    raw = jose.b64decode(signature)
+    for other in (raw[:-1], raw[:-2], raw + b"\0", b"\0" + raw, raw + raw, raw[: len(raw) // 2]):
+        refused(f"{head}.{payload}.{jose.b64encode(other)}", keys_for(alg), BadSignature)
+
+
+def test_a_header_that_was_refused_is_refused_again_and_one_that_was_read_is_not_to_be_changed() -> None:
+    """What was read is remembered for the next token with the same header."""
+    for _ in range(2):
+        refused(forge.signed({"alg": "ES256", "kid": "k", "crit": ["exp"]}, PAYLOAD, forge.signer("ES256")), keys_for())
+    header: Any = jose.verify(good_token(), keys_for()).header
+    with pytest.raises(TypeError):
+        header["alg"] = "none"
+    assert jose.verify(good_token(), keys_for()).header == header
 
 
 # One key, one algorithm

@@ -202,6 +202,7 @@ class TestOtherWorkers:
         self, kit: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A flood of tokens with invented kids would otherwise be a flood of queries."""
+        await kit.keyring.reload()
         looks = 0
         load = kit.keys.load
 
@@ -211,7 +212,6 @@ class TestOtherWorkers:
             return await load()
 
         monkeypatch.setattr(kit.keys, "load", counted)
-        kit.keyring._heeded = kit.keyring._told
         _, payload, signature = issue(kit).split(".")
         foreign = jose.b64encode(b'{"alg":"ES256","kid":"unheard-of","typ":"at+jwt"}')
         for _ in range(20):
@@ -222,6 +222,24 @@ class TestOtherWorkers:
         with pytest.raises(UnknownKey):
             await authenticate.genuine(kit, f"{foreign}.{payload}.{signature}")
         assert looks == 2
+
+    async def test_what_the_feed_tells_during_a_load_is_still_to_be_heeded(
+        self, kit: Kit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Otherwise a key that is retired while another worker's change is read would go on verifying here."""
+        load = kit.keys.load
+
+        async def told_meanwhile() -> Any:
+            records = await load()
+            kit.keyring.on_change(KeysChanged())
+            return records
+
+        monkeypatch.setattr(kit.keys, "load", told_meanwhile)
+        await kit.keyring.reload()
+        assert kit.keyring.stale
+        monkeypatch.setattr(kit.keys, "load", load)
+        await kit.keyring.reload()
+        assert not kit.keyring.stale
 
     async def test_the_feed_brings_a_retirement(self, tmp_path: Any, sqlite_url: str, clock: FrozenClock) -> None:
         one, two = (make_auth(tmp_path, clock=clock, database_url=sqlite_url) for _ in range(2))

@@ -451,6 +451,18 @@ class TestTheHostHeader:
         route("/items")(house.app)
         assert (await house.client.get("/items", headers={"Host": "example.com"})).status_code == 421
 
+    async def test_a_name_that_was_found_to_be_local_lets_no_other_in(self, house: House) -> None:
+        """The developer's own browser comes first, and is remembered; then a page on the internet whose name resolves to
+        127.0.0.1 asks, by its own name, by a longer one, by none."""
+        for good in (b"localhost:8000", b"127.0.0.1"):
+            assert (await self.get(house, good)).status_code == 200
+            for bad in (b"example.com", good + b".example.com", b""):
+                assert (await self.get(house, bad)).status_code == 421
+        socket = house.socket("/free", extensions={"websocket.http.response": {}})
+        socket._scope["headers"] = []
+        async with socket:
+            assert (await socket.next())["status"] == 421
+
     async def test_forwarding_headers_do_not_help(self, house: House) -> None:
         headers = {"Host": "example.com", "X-Forwarded-Host": "localhost", "Forwarded": "host=localhost"}
         assert (await house.client.get("/.well-known/jwks.json", headers=headers)).status_code == 421

@@ -18,9 +18,11 @@ from starlette.testclient import WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
 
 from watchword import Auth, Principal, Settings, User
+from watchword.core import jose
 from watchword.core.errors import ConfigError
+from watchword.core.tokens import Access
 from watchword.testing import Rehearsal, rehearsal
-from watchword.web import guard
+from watchword.web.guard import Guard
 
 
 class Protected:
@@ -117,6 +119,33 @@ def test_a_logout_is_heeded_at_once(host: Protected) -> None:
         assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_known_signature_does_not_vouch_for_another_payload(host: Protected, protect: bool) -> None:
+    """Bob signs in and uses his token, so that the worker knows it. Then he writes ada's id over his own, or puts something in
+    front, and keeps his signature, by whose end the worker finds what it knows. All in the spellings of the scheme."""
+    host.auth.install(host.app, protect=protect)
+
+    @host.app.get("/who")
+    async def who(who: Annotated[Principal, Depends(host.auth.principal)]) -> str:
+        return who.user_id
+
+    with host.stage() as stage:
+        ada, bob = stage.signed_in("ada"), stage.signed_in("bob")
+        token = str(bob.headers["Authorization"]).removeprefix("Bearer ")
+        header, payload, signature = token.split(".")
+        claims = jose.b64decode(payload).replace(bob.user.id.encode(), ada.user.id.encode())
+        for scheme in ("Bearer", "bearer", "BEARER"):
+            assert stage.client.get("/who", headers={"Authorization": f"{scheme} {token}"}).json() == bob.user.id
+            for forged in (
+                f"{header}.{jose.b64encode(claims)}.{signature}",
+                f"{header}{header}.{payload}.{signature}",
+                f".{payload}.{signature}",
+                signature,
+                signature[-43:],
+            ):
+                assert refused(stage.client.get("/who", headers={"Authorization": f"{scheme} {forged}"}))
+
+
 def test_the_dependencies_read_what_was_found(host: Protected, monkeypatch: pytest.MonkeyPatch) -> None:
     host.install()
     auth = host.auth
@@ -137,14 +166,14 @@ def test_the_dependencies_read_what_was_found(host: Protected, monkeypatch: pyte
     with host.stage() as stage:
         ada = stage.signed_in("ada", scopes={"items:read"})
         looked: list[str] = []
-        presented = guard.presented
+        at_once = Guard.at_once
 
-        def looking(scope: Scope) -> tuple[str | None, str | None]:
+        def looking(guard: Guard, scope: Scope) -> Access | None:
             looked.append(scope["path"])
-            return presented(scope)
+            return at_once(guard, scope)
 
         ada.get("/who")
-        monkeypatch.setattr(guard, "presented", looking)
+        monkeypatch.setattr(Guard, "at_once", looking)
         assert ada.get("/who").json() == [ada.user.id] * 3
         assert looked == ["/who"], "by the guard in front alone"
         assert ada.get("/admin").status_code == 403

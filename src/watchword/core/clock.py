@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -41,13 +42,11 @@ class SystemClock:
     def timestamp(self) -> float:
         return machine_time() + self.ahead
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic: "staticmethod[[], float]" = staticmethod(time.monotonic)
 
 
-def machine_time() -> float:
-    """What this machine takes for the time, in seconds since the epoch, uncorrected."""
-    return time.time()
+machine_time: Callable[[], float] = time.time
+"""What this machine takes for the time, in seconds since the epoch, uncorrected."""
 
 
 def system_entropy(size: int) -> bytes:

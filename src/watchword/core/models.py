@@ -10,6 +10,9 @@ from typing_extensions import TypeVar
 
 _Refusal = Callable[..., NoReturn]
 
+ATOMS = str, int, float
+"""What nearly all values are, and what needs no look inside."""
+
 
 class FrozenDict(dict[str, Any]):
     """A dict that can't be changed, and neither can what it holds: lists become tuples, dicts FrozenDicts.
@@ -20,7 +23,8 @@ class FrozenDict(dict[str, Any]):
     __slots__ = ()
 
     def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
-        super().__init__({name: freeze(value) for name, value in dict(items).items()})
+        given = items if isinstance(items, dict) else dict(items)
+        super().__init__({name: value if isinstance(value, ATOMS) else freeze(value) for name, value in given.items()})
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("a FrozenDict can't be changed")

@@ -12,17 +12,14 @@ MAX_DEPTH = 8
 def loads(raw: bytes, what: str) -> dict[str, Any]:
     """The object in `raw`. Raises MalformedToken, naming `what`, for anything that two parsers could read in two ways."""
     try:
-        value = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_refuse,
-            parse_float=_finite,
-        )
+        text = raw.decode("utf-8")
+        value = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise MalformedToken(f"the {what} is not strict JSON") from error
     if not isinstance(value, dict):
         raise MalformedToken(f"the {what} is not a JSON object")
-    _check(value, what)
+    if "\\u" in text or text.count("{") + text.count("[") >= MAX_DEPTH:
+        _check(value, what)  # without an escape there is no lone surrogate in UTF-8, and with few brackets no depth
     return value
 
 
@@ -47,6 +44,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError("a number out of range")
     return number
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
 
 
 def _check(value: object, what: str) -> None:

@@ -1,6 +1,7 @@
 """Who makes this request? The one decision behind every door: no query, unless the feed is silent."""
 
 from watchword.core import tokens
+from watchword.core.cache import END
 from watchword.core.errors import (
     AuthError,
     ExpiredToken,
@@ -18,16 +19,19 @@ from watchword.flows import throttle
 from watchword.flows.kit import Checking, Kit
 
 
-def at_once(kit: Checking, token: str) -> Access | None:
-    """The access of a token that was verified before and is still good, from memory alone. None where somebody has to be
-    asked, and where it is not good any more: `bearer` says why."""
-    access = kit.cache.get(token)
-    if access is None or kit.keyring.stale or not kit.revocations.fresh():
+def at_once(kit: Checking, credentials: bytes) -> Access | None:
+    """The access of an Authorization header whose token was verified before and is still good, from memory alone. None where
+    somebody has to be asked, and where it is not good any more: `bearer` says why."""
+    entry = kit.cache.entries.get(credentials[-END:])
+    if entry is None or entry[0] != credentials:
+        return None
+    access, keyring, revocations = entry[1], kit.keyring, kit.revocations
+    if keyring.stale or not revocations.fresh():
         return None
     timestamp = kit.clock.timestamp()
-    if access.expires_at <= timestamp or not kit.keyring.alive(access.kid, timestamp):
+    if not keyring.alive(access.kid, timestamp) or revocations.covers(access.principal.session_id, access.generation):
         return None
-    return None if kit.revocations.covers(access.principal.session_id, access.generation) else access
+    return access if timestamp < access.expires_at else None
 
 
 async def bearer(kit: Checking, token: str) -> Access:

@@ -55,6 +55,9 @@ class Keyring:
         self.ring: KeyRing = keys.ring((), {}, self._refresh_keys)
         self._told = 0
         self._heeded = 0
+        self.stale: bool = False
+        """Whether the feed told of a change that is not loaded yet."""
+
         self.announce: Callable[[Event], None] = lambda event: logger.info("%r", event)
         """Where a published key is told; the kit's own `announce` once there is a kit."""
 
@@ -181,17 +184,13 @@ class Keyring:
 
     def alive(self, kid: str, timestamp: float) -> bool:
         """Whether this key still verifies at `timestamp` (seconds since the epoch)."""
-        return self.ring.alive(kid, timestamp)
+        return timestamp < self.ring.deadlines.get(kid, 0.0)
 
     def on_change(self, change: Change) -> None:
         """The feed's listener, called from any thread: the next use loads the keys anew."""
         if isinstance(change, KeysChanged):
             self._told += 1
-
-    @property
-    def stale(self) -> bool:
-        """Whether the feed told of a change that is not loaded yet."""
-        return self._heeded < self._told
+            self.stale = True
 
     async def reload(self) -> None:
         """Load the records anew; where the last key was retired, one is made at once.
@@ -202,6 +201,9 @@ class Keyring:
         if all(record.retired_at for record in await self._load()):
             await self.rotate(self._clock.now())
         self._heeded = max(self._heeded, told)
+        self.stale = False
+        if self._heeded < self._told:  # told meanwhile; whoever tells after this line says so after it too
+            self.stale = True
 
     async def follow(self, *, heard: bool) -> None:
         """Heed what the feed said of the keys; where it is silent (not `heard`), look for oneself now and then."""

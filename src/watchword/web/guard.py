@@ -30,7 +30,7 @@ logger: logging.Logger = logging.getLogger("watchword.guard")
 FOUND = "watchword.found"
 """Where the guard around all routes leaves what it has found: itself, and the access."""
 
-NOTHING = (None, None)
+NOTHING: tuple[None, Any] = (None, None)
 
 GUARDED = "__watchword_asks__"
 """On a dependency of ours: what it asks for beside a token, in words."""
@@ -75,7 +75,10 @@ class Guard(SecurityBase):
             logger.warning("a guard stands before a route, but auth.install(app) was not called: there is no /login")
         scope = connection.scope
         try:
-            access = self._found_before(scope) or self.at_once(scope) or await self.found(scope)
+            guard, found = scope.get(FOUND, NOTHING)
+            access: Access = found
+            if guard is not self:  # no guard around all routes has found it already
+                access = self.at_once(scope) or await self.found(scope)
             if needed.scopes:
                 authenticate.require(await self._open(), access.principal, frozenset(needed.scopes), None, frozenset())
         except AuthError as error:
@@ -89,18 +92,18 @@ class Guard(SecurityBase):
         except AuthError as error:
             raise Refused(error) from error
 
-    def _found_before(self, scope: Scope) -> Access | None:
-        """What the guard around all routes has found already."""
-        guard, access = scope.get(FOUND, NOTHING)
-        return access if guard is self else None
-
     def at_once(self, scope: Scope) -> Access | None:
         """The access of an HTTP request whose token was verified before; None where that takes more than a look."""
         kit = self._opened()
         if kit is None or scope["type"] != "http":
             return None
-        token, _ = presented(scope)
-        return None if token is None else authenticate.at_once(kit, token)
+        credentials = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                if credentials is not None:
+                    return None  # two, which `presented` refuses
+                credentials = value
+        return None if credentials is None else authenticate.at_once(kit, credentials)
 
     async def found(self, scope: Scope) -> Access:
         """The access that this request's token gives. Raises AuthError."""

@@ -5,7 +5,7 @@ refused there, before the route begins: so nothing here has to know how an appli
 added later is not forgotten.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -53,12 +53,23 @@ class Protection:
         self._guard = guard
         self._ours = ours
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Not a coroutine of its own: what nothing has to be waited for goes straight through."""
+        try:
+            access = self._guard.at_once(scope)
+        except AuthError:
+            access = None
+        if access is None:
+            return self._ask(scope, receive, send)
+        scope[FOUND] = (self._guard, access)
+        return self._app(scope, receive, send)
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         try:
-            access = self._guard.at_once(scope) or await self._guard.found(scope)
+            access = await self._guard.found(scope)
         except AuthError as error:
             stranger = _Stranger(scope, error, self._ours())
             await self._app(stranger, receive, stranger.sending(send))

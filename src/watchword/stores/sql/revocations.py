@@ -33,6 +33,11 @@ class SqlRevocations:
         self._feed_url = feed_url
         self._heard = Heard(clock, policy.revocation_staleness.total_seconds())
         self._feed: Feed | None = None
+        self.fresh: Callable[[], bool] = self._heard.fresh
+        """See `ports.Revocations.fresh`. Asked at every request, so it is no method that would call another."""
+
+        self.covers: Callable[[str, int], bool] = self._heard.revoked.covers
+        """See `ports.Revocations.covers`."""
 
     @verb
     async def start(self) -> None:
@@ -66,14 +71,6 @@ class SqlRevocations:
         if following is not None:
             await following.stop()
         self._heard.nothing()
-
-    def fresh(self) -> bool:
-        """See `ports.Revocations.fresh`."""
-        return self._heard.fresh()
-
-    def covers(self, session_id: str, generation: int) -> bool:
-        """See `ports.Revocations.covers`."""
-        return self._heard.revoked.covers(session_id, generation)
 
     @verb
     async def ask(self, session_id: str, generation: int) -> bool:
