@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx2
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from watchword import Auth, Settings
 from watchword.core.passwords import Argon2Parameters
 from watchword.flows.kit import Kit
+from watchword.stores.sql import hot
 from watchword.testing import FrozenClock
 
 CHEAP = Argon2Parameters(memory_cost=8, time_cost=1, parallelism=1)
@@ -101,11 +103,18 @@ class House:
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             seen.append(statement)
 
+        arguments = hot.Prepared.arguments
+
+        def prepared(statement: hot.Prepared, values: Any) -> list[Any]:
+            seen.append(statement.sql)
+            return arguments(statement, values)
+
         event.listen(engine, "before_cursor_execute", note)
-        try:
-            yield seen
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
+        with mock.patch.object(hot.Prepared, "arguments", prepared):  # it goes to the driver without SQLAlchemy
+            try:
+                yield seen
+            finally:
+                event.remove(engine, "before_cursor_execute", note)
 
     def socket(
         self, path: str, login: Login | None = None, *, subprotocols: tuple[str, ...] = (), **more: Any

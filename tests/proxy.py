@@ -1,6 +1,7 @@
 """A wire to PostgreSQL that can be cut at the worst moment: before COMMIT arrives there, or after, with the answer lost.
 
-It passes bytes on, and reads just enough of the protocol to see a COMMIT: a simple query ('Q'), as asyncpg sends it. No TLS.
+It passes bytes on, and reads just enough of the protocol to see a COMMIT: a simple query ('Q'), as asyncpg sends it; or the
+statement of a refresh, prepared once ('P') and then bound ('B'), which is a transaction by itself. No TLS.
 """
 
 import asyncio
@@ -13,6 +14,13 @@ from sqlalchemy.engine import make_url
 SSL_REQUEST = (80877103).to_bytes(4, "big")
 READY = b"Z\x00\x00\x00\x05"
 """The head of ReadyForQuery, with which every answer ends."""
+
+
+BY_ITSELF = b"WITH turned AS"
+"""How a statement begins that is committed where it ends."""
+
+DONE = (b"COMMIT\x00", b"SELECT ")
+"""Tags of CommandComplete, for either."""
 
 
 class Fault(Enum):
@@ -32,6 +40,14 @@ class Fault(Enum):
     """Connections are cut, and new ones too."""
 
 
+class _Answer:
+    """Of one connection: whether the next one is lost, and that it has come."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.came = asyncio.Event()
+
+
 class Wire:
     """Listens on a port of its own. `cuts` counts the COMMITs that met a fault; each heals by that."""
 
@@ -41,8 +57,6 @@ class Wire:
         self._fault = Fault.NONE
         self._working = asyncio.Event()
         self._skip = 0
-        self._swallowing = False
-        self._swallowed = asyncio.Event()
         self._connections: set[asyncio.Task[None]] = set()
         self.cuts = 0
 
@@ -94,8 +108,9 @@ class Wire:
             away, there = await asyncio.open_connection(self._target.host, self._target.port)
         except OSError:
             return
-        forth = asyncio.create_task(self._requests(reader, there))
-        back = asyncio.create_task(self._answers(away, writer))
+        answer = _Answer()
+        forth = asyncio.create_task(self._requests(reader, there, answer))
+        back = asyncio.create_task(self._answers(away, writer, answer))
         try:
             await asyncio.wait([forth, back], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -105,22 +120,31 @@ class Wire:
             await asyncio.gather(forth, back, return_exceptions=True)
             await _close(there)
 
-    async def _requests(self, reader: asyncio.StreamReader, there: asyncio.StreamWriter) -> None:
+    async def _requests(self, reader: asyncio.StreamReader, there: asyncio.StreamWriter, answer: "_Answer") -> None:
         """Pass messages on, one by one; return where the wire is cut."""
         started = False
+        alone: set[bytes] = set()
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             while True:
-                kind = await reader.readexactly(1) if started else b""
-                size = await reader.readexactly(4)
-                body = await reader.readexactly(int.from_bytes(size, "big") - 4)
+                kind, body, whole = await _message(reader, started)
                 started = started or body[:4] != SSL_REQUEST
                 await self._working.wait()
-                if kind == b"Q" and body.startswith(b"COMMIT") and await self._cut(kind + size + body, there):
+                if kind == b"P":
+                    name, statement, _ = body.split(b"\0", 2)
+                    if statement.startswith(BY_ITSELF):
+                        alone.add(name)
+                commits = kind == b"Q" and body.startswith(b"COMMIT")
+                if kind == b"B" and body.split(b"\0", 2)[1] in alone:
+                    commits = True
+                    while kind != b"S":  # what it is asked for comes in several messages
+                        kind, _, more = await _message(reader, started)
+                        whole += more
+                if commits and await self._cut(whole, there, answer):
                     return
-                there.write(kind + size + body)
+                there.write(whole)
                 await there.drain()
 
-    async def _cut(self, commit: bytes, there: asyncio.StreamWriter) -> bool:
+    async def _cut(self, commit: bytes, there: asyncio.StreamWriter, answer: "_Answer") -> bool:
         """Whether this COMMIT is the one at which the wire is cut."""
         fault = self._fault
         if fault not in (Fault.BEFORE_COMMIT, Fault.AFTER_COMMIT):
@@ -130,24 +154,30 @@ class Wire:
             return False
         self.cuts += 1
         if fault is Fault.AFTER_COMMIT:
-            self._swallowed.clear()
-            self._swallowing = True
+            answer.lost = True
             there.write(commit)
             await there.drain()
-            await self._swallowed.wait()
+            await answer.came.wait()
         self._fault = Fault.NONE
         return True
 
-    async def _answers(self, away: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answers(self, away: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: "_Answer") -> None:
         with contextlib.suppress(OSError):
             while data := await away.read(65536):
                 await self._working.wait()
-                if self._swallowing and b"COMMIT\x00" in data and READY in data:
-                    self._swallowing = False
-                    self._swallowed.set()
+                if answer.lost and READY in data and any(tag in data for tag in DONE):
+                    answer.came.set()
                     return
                 writer.write(data)
                 await writer.drain()
+
+
+async def _message(reader: asyncio.StreamReader, started: bool) -> tuple[bytes, bytes, bytes]:
+    """Its kind, what it says, and all of it."""
+    kind = await reader.readexactly(1) if started else b""
+    size = await reader.readexactly(4)
+    body = await reader.readexactly(int.from_bytes(size, "big") - 4)
+    return kind, body, kind + size + body
 
 
 @contextlib.asynccontextmanager

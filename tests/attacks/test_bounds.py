@@ -4,11 +4,13 @@ Each docstring begins with the row of the security requirements that it shows. D
 No test asserts a time; where something would never end, the test gives up.
 """
 
+import asyncio
 import base64
 import contextlib
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +31,7 @@ from watchword.flows import upkeep
 from watchword.server import wire
 from watchword.server.app import create_app
 from watchword.stores.sql import engine as sql
+from watchword.stores.sql import hot
 from watchword.stores.sql.tables import feed, sessions
 from watchword.web import device
 from watchword.web.client import MAX_USER_AGENT
@@ -251,15 +254,47 @@ async def test_a_writer_does_not_wait_for_all_the_waits_before_it(
             other.execute("BEGIN IMMEDIATE")
             async with anyio.create_task_group() as group:
 
-                async def refresh(number: int, login: Login) -> None:
-                    answers.append((number, (await house.try_refresh(login.refresh)).status_code))
+                async def log_out(number: int, login: Login) -> None:
+                    leaving = house.client.post("/logout", headers=login.headers)
+                    answers.append((number, (await leaving).status_code))
                     if len(answers) == 3:  # while one waits for the lock, the others were told
                         other.execute("ROLLBACK")
 
                 for number, login in enumerate(logins):
-                    group.start_soon(refresh, number, login)
-        assert answers[-1] == (0, 200), "the first waits for the lock, until it has it"
+                    group.start_soon(log_out, number, login)
+        assert answers[-1] == (0, 204), "the first waits for the lock, until it has it"
         assert [status for _, status in answers[:-1]] == [503, 503, 503]
+
+
+async def test_refreshes_wait_for_one_transaction_and_not_for_each_other(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DL-06: the same with refreshes, which are committed together. Those that come while a transaction waits for the lock
+    are told after their patience, and leave nothing behind that would be done later without them."""
+    monkeypatch.setattr(sql, "BUSY_TIMEOUT_MS", 20_000)
+    began = threading.Event()
+    do_all = hot._do_all
+
+    def begun(*arguments: Any) -> list[Any]:
+        began.set()
+        return do_all(*arguments)
+
+    async with open_house(tmp_path, database_url=sqlite_url) as house:
+        await house.register()
+        first, *others = [await house.login() for _ in range(4)]
+        monkeypatch.setattr(hot, "_do_all", begun)
+        monkeypatch.setattr(sql, "TURN_SECONDS", 0.2)
+        with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+            other.execute("BEGIN IMMEDIATE")
+            going = asyncio.create_task(house.try_refresh(first.refresh))
+            await asyncio.to_thread(began.wait, PATIENCE)
+            late = await asyncio.gather(*(house.try_refresh(login.refresh) for login in others))
+            assert [answer.status_code for answer in late] == [503, 503, 503]
+            other.execute("ROLLBACK")
+        assert (await going).status_code == 200
+        monkeypatch.setattr(sql, "TURN_SECONDS", 10)
+        again = [await house.refresh(login.refresh) for login in others]
+        assert {login.refresh.split(".")[1] for login in again} == {"1"}
 
 
 async def test_dead_rows_are_forgotten_a_few_at_a_time(either: House) -> None:

@@ -1,18 +1,22 @@
 """The moments of an act at which its process may die: around each statement that writes, around COMMIT, before the answer.
 
-Nothing of this is in the product: SQLAlchemy tells of each statement, and its COMMIT and the answer's way out are wrapped, for
-the whole process, which is made for one act and then goes.
+Nothing of this is in the product: SQLAlchemy tells of each statement, and its COMMIT, the shortest way to the database and the
+answer's way out are wrapped, for the whole process, which is made for one act and then goes.
 """
 
 import os
 import re
 import signal
+import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.default import DefaultDialect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from watchword.stores.sql import hot
 
 WRITES = re.compile(r"(BEGIN|INSERT INTO|UPDATE|DELETE FROM)\b\s*(\w*)")
 
@@ -24,8 +28,8 @@ class Moments:
         self.names: list[str] = []
         self._fatal = fatal
         self._armed = False
-        event.listen(Engine, "before_cursor_execute", lambda *told: self._statement("before", told[2]))
-        event.listen(Engine, "after_cursor_execute", lambda *told: self._statement("after", told[2]))
+        event.listen(Engine, "before_cursor_execute", lambda *told: self.statement("before", told[2]))
+        event.listen(Engine, "after_cursor_execute", lambda *told: self.statement("after", told[2]))
         commit: Any = DefaultDialect.do_commit
 
         def do_commit(dialect: Any, connection: Any) -> None:
@@ -34,6 +38,16 @@ class Moments:
             self.reached("after COMMIT")
 
         DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+        do_all, first = hot._do_all, hot.OneTrip.first
+        hot._do_all = lambda connection, works: do_all(_Watched(connection, self), works)  # type: ignore[arg-type]
+
+        async def watched_first(one_trip: hot.OneTrip, statement: hot.Prepared, values: Mapping[str, Any]) -> Any:
+            self.reached(f"before {statement.sql.split()[0]}")
+            row = await first(one_trip, statement, values)
+            self.reached(f"after {statement.sql.split()[0]}")
+            return row
+
+        hot.OneTrip.first = watched_first  # type: ignore[assignment, method-assign]
 
     def arm(self) -> None:
         """From here on it counts."""
@@ -50,9 +64,31 @@ class Moments:
         """The moment at which a verb is done, and its answer still here."""
         app.add_middleware(_Answers, moments=self)
 
-    def _statement(self, when: str, statement: str) -> None:
+    def statement(self, when: str, statement: str) -> None:
         if found := WRITES.match(statement):
             self.reached(f"{when} {found[1]} {found[2]}".strip())
+
+
+class _Watched:
+    """SQLite's connection, as it is used without SQLAlchemy."""
+
+    def __init__(self, connection: sqlite3.Connection, moments: Moments) -> None:
+        self._connection = connection
+        self._moments = moments
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            self._moments.reached("before COMMIT")
+        self._moments.statement("before", statement)
+        done = self._connection.execute(statement, values)
+        self._moments.statement("after", statement)
+        if statement == "COMMIT":
+            self._moments.reached("after COMMIT")
+        return done
 
 
 class _Answers:

@@ -26,6 +26,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import StaticPool
 
 from watchword.core.errors import ConfigError, Unavailable
+from watchword.stores.sql import kept
+from watchword.stores.sql.kept import Kept
 
 NAME = "WATCHWORD_DATABASE_URL"
 FEED_NAME = "WATCHWORD_FEED_DATABASE_URL"
@@ -72,6 +74,7 @@ class Database:
         self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
         self._hosts = hosts
         self.engine: AsyncEngine = self._make()
+        self.kept: Kept = Kept(self.engine, POOL_SECONDS)
         self.home: asyncio.AbstractEventLoop | None = None
         self._writing = _Turns()
         self._working: set[asyncio.Task[Any]] = set()
@@ -132,7 +135,7 @@ class Database:
         thread = threading.Thread(target=_live, args=(loop,), name="watchword-database", daemon=True)
         thread.start()
         self.home = loop
-        self._retire = weakref.finalize(self, _shut_down, loop, thread, self.engine)
+        self._retire = weakref.finalize(self, _shut_down, loop, thread, self.engine, self.kept)
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Run `work` on the engine's own loop, to its end, also when whoever asked is cancelled.
@@ -157,13 +160,21 @@ class Database:
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that holds SQLite's write lock from its first moment; it commits when the block ends well."""
-        turns = self._writing.take() if self.is_sqlite else contextlib.nullcontext()
-        async with turns, self.engine.connect() as connection:
+        async with self.writing(), self.engine.connect() as connection:
             await connection.execution_options(**self._writing_options())
             async with connection.begin():
                 if self.is_sqlite and self._hosts is not None:
                     await _begin_anew(connection)
                 yield connection
+
+    def writing(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Until its end nobody else of this process writes to SQLite, who waited for it or not."""
+        return self._writing.take() if self.is_sqlite else contextlib.nullcontext()
+
+    @property
+    def is_hosts(self) -> bool:
+        """Whether the engine is the application's, which may watch each statement and begin transactions in its own way."""
+        return self._hosts is not None
 
     async def close(self) -> None:
         """Let what is at work come to its end, and give every connection back."""
@@ -173,9 +184,11 @@ class Database:
             retire, self._retire = self._retire, None
             await asyncio.to_thread(retire)
         elif self._hosts is None and (self.home is None or self.home is asyncio.get_running_loop()):
+            await self.kept.close()
             await self.engine.dispose()
         self.home = None
         self.engine = self._make()
+        self.kept = Kept(self.engine, POOL_SECONDS)
         self._writing = _Turns()
 
     def aside(self, url: str | None = None) -> AsyncEngine:
@@ -297,7 +310,7 @@ def _create(url: URL, *, is_sqlite: bool, name: str = NAME) -> AsyncEngine:
         engine = create_async_engine(
             url,
             pool_size=10,
-            max_overflow=10,
+            max_overflow=10 - kept.MOST,
             pool_timeout=POOL_SECONDS,
             hide_parameters=True,
             isolation_level=ISOLATION,
@@ -420,17 +433,18 @@ def _live(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _shut_down(loop: asyncio.AbstractEventLoop, thread: threading.Thread, engine: AsyncEngine) -> None:
+def _shut_down(loop: asyncio.AbstractEventLoop, thread: threading.Thread, engine: AsyncEngine, kept: Kept) -> None:
     """End a loop of our own, after what is at work there. Where that work was the last to hold the database, this runs in
     the loop's own thread, which can't wait for itself."""
-    ending = asyncio.run_coroutine_threadsafe(_end(engine), loop)
+    ending = asyncio.run_coroutine_threadsafe(_end(engine, kept), loop)
     ending.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
     if threading.current_thread() is not thread:
         thread.join(timeout=BUSY_TIMEOUT_MS / 1000 + 5)
 
 
-async def _end(engine: AsyncEngine) -> None:
+async def _end(engine: AsyncEngine, kept: Kept) -> None:
     if at_work := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(at_work, timeout=BUSY_TIMEOUT_MS / 1000)
+    await kept.close()
     with contextlib.suppress(Exception):
         await engine.dispose()

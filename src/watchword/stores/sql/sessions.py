@@ -1,10 +1,29 @@
 """`ports.Sessions` on SQL."""
 
-from collections.abc import Iterable
+import functools
+import sqlite3
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, case, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    Float,
+    LargeBinary,
+    Row,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    extract,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core import opaque, scopes
@@ -14,14 +33,15 @@ from watchword.core.opaque import MAX_GENERATION, Presented
 from watchword.core.policy import LEEWAY, MAX_SESSIONS
 from watchword.ports import Turn, Turned
 from watchword.stores.sql.engine import Database, verb
-from watchword.stores.sql.tables import UtcDateTime, feed, greatest, sessions
+from watchword.stores.sql.hot import SEEING, OneTrip, Prepared, Together
+from watchword.stores.sql.tables import ID, UtcDateTime, feed, greatest, sessions
 
 TURNED, REPEATED, REUSED, REWOUND = range(4)
 USER_LOCKS = 0x77617463
 """Sets our advisory locks apart from the host's: "watc"."""
 
-SEEING = ("read committed", "read uncommitted")
-"""Isolations in which each statement sees what was committed before it. PostgreSQL 13.2."""
+TELL = f"INSERT INTO {feed.name} (session_id, generation, expires_at) VALUES (?, ?, ?)"  # noqa: S608 - our own name
+"""As the driver of SQLite takes it."""
 
 ANSWERS = {TURNED: Turn.TURNED, REPEATED: Turn.REPEATED, REUSED: Turn.REUSED, REWOUND: Turn.REWOUND}
 
@@ -31,6 +51,10 @@ class SqlSessions:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        ours = not db.is_hosts
+        self._together: Together | None = Together(db) if ours and db.is_sqlite else None
+        self._one_trip: OneTrip | None = OneTrip(db) if ours and not db.is_sqlite else None
+        self._hot: Prepared = Prepared(TURN if db.is_sqlite else _telling(TURN), sessions, db.engine.dialect)
 
     @verb
     async def open(self, session: Session, r: bytes) -> tuple[Revoked, ...]:
@@ -65,16 +89,34 @@ class SqlSessions:
         self, presented: Presented, now: datetime, *, grace: timedelta, idle: timedelta, access_ttl: timedelta
     ) -> Turned:
         """See `ports.Sessions.turn`."""
-        statement = _turn(presented.generation, now, grace, idle, access_ttl).where(
-            sessions.c.id == presented.session_id, sessions.c.r_hash == presented.r_hash
-        )
-        async with self._db.write() as connection:
-            row = (await connection.execute(statement)).first()
-            if row is None:
-                return Turned(Turn.UNKNOWN)
-            if row.answer == REUSED:
-                return Turned(Turn.REUSED, revoked=await revoke(connection, [_all_of(row, now)]))
+        values = {
+            "session": presented.session_id,
+            "hash_of_r": presented.r_hash,
+            "presented": presented.generation,
+            "now": now,
+            "repeats_since": now - grace,
+            "idle_until": now + idle,
+            "access_until": now + access_ttl,
+        }
+        row = await self._turn(values)
+        if row is None:
+            return Turned(Turn.UNKNOWN)
+        if row.answer == REUSED:
+            return Turned(Turn.REUSED, revoked=(_all_of(row, now),))
         return Turned(ANSWERS[row.answer], session=_session(row))
+
+    async def _turn(self, values: Mapping[str, Any]) -> Any:
+        """The session's row as it is then, and in the same transaction the feed's word where it was closed; None where there
+        is no such live session."""
+        if self._together is not None:
+            return await self._together.do(functools.partial(_turn_in_sqlite, self._hot, values))
+        if self._one_trip is not None and await self._one_trip.sees():
+            return await self._one_trip.first(self._hot, values)
+        async with self._db.write() as connection:
+            row = (await connection.execute(TURN, values)).first()
+            if row is not None and row.answer == REUSED:
+                await revoke(connection, [_all_of(row, values["now"])])
+        return row
 
     @verb
     async def get(self, session_id: str, now: datetime) -> Session | None:
@@ -213,37 +255,73 @@ def _all_of(row: Row[Any], now: datetime) -> Revoked:
     return Revoked(row.id, MAX_GENERATION, until(row.access_expires_at, now), row.user_id)
 
 
-def _turn(presented: int, now: datetime, grace: timedelta, idle: timedelta, access_ttl: timedelta) -> Any:
+def _least(one: Any, other: Any) -> Any:
+    return case((one < other, one), else_=other)
+
+
+def _turn() -> Any:
     """The one statement that answers every row of the refresh table. SET reads the row as it was before."""
+    presented = bindparam("presented", type_=BigInteger)
+    now, repeats_since = _instant("now"), _instant("repeats_since")
     current, turned_at = sessions.c.generation, sessions.c.turned_at
-    moves = literal(presented) >= current
-    repeats = and_(literal(presented) == current - 1, turned_at > now - grace)
-    at = literal(now, UtcDateTime())
+    moves = presented >= current
+    repeats = and_(presented == current - 1, turned_at > repeats_since)
     return (
         update(sessions)
+        .where(
+            sessions.c.id == bindparam("session", type_=ID),
+            sessions.c.r_hash == bindparam("hash_of_r", type_=LargeBinary),
+        )
         .where(alive(now))
         .values(
-            generation=case((moves, literal(presented + 1)), else_=current),
-            turned_at=case((moves, at), else_=turned_at),
+            generation=case((moves, presented + 1), else_=current),
+            turned_at=case((moves, now), else_=turned_at),
             answer=case(
-                (literal(presented) == current, literal(TURNED)),
-                (literal(presented) > current, literal(REWOUND)),
-                (repeats, literal(REPEATED)),
-                else_=literal(REUSED),
+                (presented == current, literal_column(str(TURNED))),
+                (presented > current, literal_column(str(REWOUND))),
+                (repeats, literal_column(str(REPEATED))),
+                else_=literal_column(str(REUSED)),
             ),
-            closed_at=case((moves | repeats, literal(None, UtcDateTime())), else_=at),
-            used_at=at,
-            idle_expires_at=_least(literal(now + idle, UtcDateTime()), sessions.c.expires_at),
+            closed_at=case((moves | repeats, null()), else_=now),
+            used_at=now,
+            idle_expires_at=_least(_instant("idle_until"), sessions.c.expires_at),
             access_expires_at=greatest(
-                sessions.c.access_expires_at, _least(literal(now + access_ttl, UtcDateTime()), sessions.c.expires_at)
+                sessions.c.access_expires_at, _least(_instant("access_until"), sessions.c.expires_at)
             ),
         )
         .returning(sessions)
     )
 
 
-def _least(one: Any, other: Any) -> Any:
-    return case((one < other, one), else_=other)
+def _telling(turn: Any) -> Any:
+    """PostgreSQL's form: the feed hears of a session that was closed in the same statement."""
+    turned = turn.cte("turned")
+    end = greatest(turned.c.access_expires_at, _instant("now"))
+    revoked = select(
+        turned.c.id,
+        literal_column(str(MAX_GENERATION)),
+        cast(extract("epoch", end), Float(53)) + LEEWAY.total_seconds(),
+    )
+    told = insert(feed).from_select(
+        [feed.c.session_id, feed.c.generation, feed.c.expires_at], revoked.where(turned.c.answer == REUSED)
+    )
+    return select(turned).add_cte(told.cte("told"))
+
+
+def _turn_in_sqlite(turn: Prepared, values: Mapping[str, Any], connection: sqlite3.Connection) -> Any:
+    """Within a transaction that others share."""
+    found = connection.execute(turn.sql, turn.arguments(values)).fetchone()
+    if found is None:
+        return None
+    row = turn.row(found)
+    if row.answer == REUSED:
+        one = _all_of(row, values["now"])
+        connection.execute(TELL, (one.session_id, one.generation, one.expires_at))
+    return row
+
+
+def _instant(name: str) -> Any:
+    return bindparam(name, type_=UtcDateTime)
 
 
 def _session(row: Row[Any]) -> Session:
@@ -264,3 +342,6 @@ def _session(row: Row[Any]) -> Session:
         user_agent=row.user_agent,
         ip=row.ip,
     )
+
+
+TURN: Any = _turn()

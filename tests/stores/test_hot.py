@@ -1,0 +1,214 @@
+"""The shortest way to a database: a refresh is one statement and one trip on PostgreSQL, and shares its commit on SQLite."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from tests.servers import PostgresServer
+from tests.services import until
+
+from watchword.core.errors import Unavailable
+from watchword.core.models import Session
+from watchword.core.opaque import Presented
+from watchword.ports import Turn, Turned
+from watchword.stores.sql import hot, kept
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.sessions import SqlSessions
+from watchword.testing import FrozenClock
+
+NOW = FrozenClock().now()
+LATER = NOW + timedelta(days=1)
+R = b"r" * 32
+LIFETIMES = {"grace": timedelta(seconds=30), "idle": timedelta(days=1), "access_ttl": timedelta(minutes=10)}
+CUT = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+
+def session(name: str) -> Session:
+    return Session(
+        name, "u", 0, frozenset(), True, frozenset({"pwd"}), NOW, "first-party", NOW, NOW, LATER, LATER, LATER, None, None
+    )  # fmt: skip
+
+
+async def turn(store: SqlSessions, name: str, generation: int) -> Turned:
+    return await store.turn(Presented(name, generation, R), NOW, **LIFETIMES)
+
+
+async def opened(url: str) -> AsyncIterator[Database]:
+    made = Database(url)
+    made.settle(here=True)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    async for made in opened(database_url):
+        yield made
+
+
+@pytest.fixture
+async def sqlite(sqlite_url: str) -> AsyncIterator[Database]:
+    async for made in opened(sqlite_url):
+        yield made
+
+
+@pytest.fixture
+async def postgres(postgres_server: PostgresServer, postgres_template: str) -> AsyncIterator[Database]:
+    url = postgres_server.create_database(postgres_template)
+    async for made in opened(url):
+        yield made
+    postgres_server.drop_database(url)
+
+
+async def test_as_many_as_come_are_turned(db: Database) -> None:
+    """More than there are connections, and each its own session: nobody gets another's answer."""
+    store = SqlSessions(db)
+    names = [f"s{number}" for number in range(4 * kept.MOST)]
+    for name in names:
+        await store.open(session(name), R)
+    turned = await asyncio.gather(*(turn(store, name, 0) for name in names))
+    assert [(one.answer, one.session and one.session.id) for one in turned] == [(Turn.TURNED, name) for name in names]
+
+
+async def test_a_copy_in_a_crowd_closes_its_session_alone(db: Database) -> None:
+    """RF-02: the thief's old token comes among many good ones, whose transaction it may share."""
+    store = SqlSessions(db)
+    for name in ("a", "b", "c"):
+        await store.open(session(name), R)
+    for generation in range(3):
+        await turn(store, "b", generation)
+    crowd = await asyncio.gather(turn(store, "a", 0), turn(store, "b", 0), turn(store, "c", 0))
+    assert [one.answer for one in crowd] == [Turn.TURNED, Turn.REUSED, Turn.TURNED]
+    assert [one.session_id for one in crowd[1].revoked] == ["b"]
+    assert [one is None for one in [await store.get(name, NOW) for name in ("a", "b", "c")]] == [False, True, False]
+    async with db.read() as connection:
+        told = (await connection.execute(text("SELECT session_id, expires_at FROM watchword_feed"))).all()
+    assert [tuple(row) for row in told] == [("b", crowd[1].revoked[0].expires_at)]
+
+
+async def test_connections_that_were_cut_meanwhile_are_not_tried(postgres: Database) -> None:
+    """PostgreSQL was restarted: nobody is told to come again for each connection that is gone."""
+    store = SqlSessions(postgres)
+    names = [f"s{number}" for number in range(kept.MOST)]
+    for name in names:
+        await store.open(session(name), R)
+    await asyncio.gather(*(turn(store, name, 0) for name in names))
+    async with postgres.read() as connection:
+        await connection.execute(text(CUT))
+
+    async def all_gone() -> bool:
+        return all(driver.is_closed() for driver in postgres.kept._idle)
+
+    await until(all_gone)
+    turned = await asyncio.gather(*(turn(store, name, 1) for name in names))
+    assert {one.answer for one in turned} == {Turn.TURNED}
+
+
+async def test_who_waits_too_long_for_a_connection_is_told(postgres: Database) -> None:
+    """DL-06: a database that hangs does not pile up requests without end."""
+    store = SqlSessions(postgres)
+    await store.open(session("s"), R)
+    await turn(store, "s", 0)
+    postgres.kept._patience = 0.0
+    for _ in range(kept.MOST):
+        await postgres.kept._places.acquire()
+    with pytest.raises(Unavailable):
+        await turn(store, "s", 1)
+    postgres.kept._places.release()
+    assert (await turn(store, "s", 1)).answer is Turn.TURNED
+
+
+async def test_a_refresh_that_is_cancelled_leaves_no_half_used_connection(postgres: Database) -> None:
+    """The client hangs up while the statement waits behind another transaction: whoever comes next must not get its answer."""
+    store = SqlSessions(postgres)
+    await store.open(session("s"), R)
+    async with postgres.write() as other:
+        await other.execute(text("SELECT 1 FROM watchword_sessions FOR UPDATE"))
+        going = asyncio.create_task(postgres.kept.fetch("UPDATE watchword_sessions SET ip = ip RETURNING id", []))
+
+        async def waits() -> bool:
+            async with postgres.read() as third:
+                return bool((await third.execute(text(WAITING))).scalar_one())
+
+        await until(waits)
+        going.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await going
+    assert postgres.kept._idle == []
+    assert (await turn(store, "s", 0)).answer is Turn.TURNED
+
+
+async def test_a_close_hangs_up_what_was_kept(postgres: Database) -> None:
+    store = SqlSessions(postgres)
+    await store.open(session("s"), R)
+    await turn(store, "s", 0)
+    (driver,) = postgres.kept._idle
+    await postgres.close()
+    assert driver.is_closed()
+    postgres.settle(here=True)
+    assert (await turn(store, "s", 1)).answer is Turn.TURNED
+
+
+async def test_under_another_default_isolation_a_crowd_still_gets_one_successor(postgres: Database) -> None:
+    """RF-04: the administrator made `repeatable read` the default: a statement by itself would fail where it had to wait."""
+    async with postgres.write() as connection:
+        name = str(postgres.url.database)
+        await connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation TO 'repeatable read'"))
+    await postgres.close()
+    postgres.settle(here=True)
+    store = SqlSessions(postgres)
+    await store.open(session("s"), R)
+    turned = await asyncio.gather(*(turn(store, "s", 0) for _ in range(8)))
+    assert sorted(one.answer.name for one in turned) == ["REPEATED"] * 7 + ["TURNED"]
+
+
+async def test_who_comes_while_others_commit_shares_the_next_transaction(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqlSessions(sqlite)
+    names = [f"s{number}" for number in range(10)]
+    for name in names:
+        await store.open(session(name), R)
+    sizes = []
+    do_all = hot._do_all
+
+    def counted(connection: sqlite3.Connection, works: Sequence[Any]) -> list[Any]:
+        sizes.append(len(works))
+        return do_all(connection, list(works))
+
+    monkeypatch.setattr(hot, "_do_all", counted)
+    monkeypatch.setattr(hot, "TOGETHER", 4)
+    await asyncio.gather(*(turn(store, name, 0) for name in names))
+    assert sum(sizes) == 10
+    assert max(sizes) == 4
+    assert len(sizes) < 10
+
+
+async def test_a_transaction_that_fails_did_nothing_for_anybody(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full at the second of three: the first must not believe that it was turned, nor be turned."""
+    store = SqlSessions(sqlite)
+    for name in ("a", "b", "c"):
+        await store.open(session(name), R)
+    row = hot.Prepared.row
+
+    def full(statement: hot.Prepared, raw: Sequence[Any]) -> Any:
+        if raw[0] == "b":
+            raise sqlite3.OperationalError("database or disk is full")
+        return row(statement, raw)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hot.Prepared, "row", full)
+        failed = await asyncio.gather(*(turn(store, name, 0) for name in ("a", "b", "c")), return_exceptions=True)
+    assert [type(one) for one in failed] == [Unavailable] * 3
+    turned = await asyncio.gather(*(turn(store, name, 0) for name in ("a", "b", "c")))
+    assert {(one.answer, one.session and one.session.generation) for one in turned} == {(Turn.TURNED, 1)}
