@@ -43,14 +43,15 @@ class PostgresServer:
         Nobody may be connected to the template meanwhile.
         """
         name = name or f"t{uuid.uuid4().hex}"
-        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{_name(template or "template0")}"')
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_name(template or "template0")}"')
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{name}"
 
     def drop_database(self, url: str) -> None:
         """Drop the database, and cut off whoever is still connected to it."""
-        self._execute(f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
+        self.execute(f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run a statement as its superuser, in no database of ours."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "postgres"]
         _run([str(self.programs / "psql"), "-X", "-q", *where, "-c", statement])
 
