@@ -4,9 +4,8 @@ import asyncio
 import json
 import re
 import tempfile
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -239,16 +238,12 @@ async def _guesses(house: House) -> list[httpx2.Response]:
 
 async def _storm(house: House) -> list[httpx2.Response]:
     """While as many wait for hashing as may."""
-    held = threading.Event()
     hashing = (await house.kit()).hashing
-    waiting = [asyncio.create_task(hashing._run(held.wait)) for _ in range(hashing._room)]
-    await asyncio.sleep(0)
-    try:
+    with ExitStack() as waiting:
+        for _ in range(hashing._room):
+            waiting.enter_context(hashing.place())
         registered = await house.client.post("/register", json={"email": ADA, "password": PASSWORD})
         return [registered, await house.try_login()]
-    finally:
-        held.set()
-        await asyncio.wait(waiting)
 
 
 async def _no_database(house: House) -> list[httpx2.Response]:

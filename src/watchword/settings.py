@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from watchword import processors
 from watchword.core import secrets, service_keys
 from watchword.core.errors import ConfigError
 from watchword.core.passwords import OWASP, Argon2Parameters
 from watchword.core.policy import Policy
+from watchword.processors import MAX_THREADS
 from watchword.refusals import PREFIX, Refusal, homeless, is_loopback, weaknesses, web_address
 
 DRAIN_SECONDS = 5
@@ -145,9 +147,13 @@ class Settings(BaseSettings):
         ),
     ] = 300
     hashing_threads: Annotated[
-        int,
-        Field(ge=1, le=64, description="Threads that hash passwords; more on a machine with many processors."),
-    ] = 1
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_THREADS,
+            description="Threads per worker that hash; as many as the processors and a container's quota allow, unless said.",
+        ),
+    ] = None
     hashing_queue: Annotated[
         int, Field(ge=1, le=10_000, description="Logins that may wait for hashing before the next gets 503.")
     ] = 64
@@ -196,6 +202,13 @@ class Settings(BaseSettings):
         parts = web_address(self.issuer)
         return parts is not None and is_loopback(parts.hostname or "")
 
+    @property
+    def hashing_pool(self) -> int:
+        """How many threads of this worker hash."""
+        if self.hashing_threads is not None:
+            return self.hashing_threads
+        return processors.hashing_threads(_workers())
+
     def policy(self, argon2: Argon2Parameters = OWASP) -> Policy:
         """The rules for the lower floors."""
         return Policy(
@@ -216,7 +229,7 @@ class Settings(BaseSettings):
             argon2=argon2,
             attempts_per_account=self.attempts_per_account,
             attempts_per_network=self.attempts_per_network,
-            hashing_threads=self.hashing_threads,
+            hashing_threads=self.hashing_pool,
             hashing_queue=self.hashing_queue,
             trusted_proxies=self.trusted_proxies,
             allowed_origins=self.allowed_origins,
@@ -278,6 +291,12 @@ def hand_on(name: str, value: str, *, default: bool = False) -> None:
 def named_app() -> str | None:
     """Where the commands find the application's own Auth; read alone, for that Auth brings its own settings."""
     return os.environ.get(f"{PREFIX}APP") or None
+
+
+def _workers() -> int:
+    """How many workers there are on this machine, as far as the environment says: uvicorn and gunicorn read the same name."""
+    said = os.environ.get("WEB_CONCURRENCY", "")
+    return max(1, int(said)) if said.isdecimal() and said.isascii() else 1
 
 
 def _unknown_names(names: Iterable[str]) -> Iterator[Refusal]:

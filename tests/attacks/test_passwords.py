@@ -12,9 +12,12 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
+from starlette.types import Message
 from tests import fleet
 from tests.gate import Gate
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, PATIENCE, House, Login, open_house
@@ -173,6 +176,47 @@ async def test_a_storm_of_logins_gets_503_and_everybody_else_is_served(narrow: H
     assert {answer.status_code for answer in await asyncio.gather(*storm)} == {200}
     assert (await narrow.me(await login_before)).status_code == 200
     assert (await narrow.client.post("/register", json=body)).status_code == 202
+
+
+async def test_a_login_whose_sender_has_hung_up_is_not_hashed_for(narrow: House, gate: Gate) -> None:
+    """PW-07: the attacker sends logins and hangs up, which costs him nothing and keeps no connection. Each would be hashed
+    for all the same, and hold a place in the queue until then. It is dropped, it counts as no guess, and its place is free."""
+    login_before = asyncio.create_task(narrow.login())
+    await asyncio.to_thread(gate.busy.wait, PATIENCE)
+    hung_up = asyncio.Event()
+    storm = [asyncio.create_task(_login_and_hang_up(narrow, hung_up)) for _ in range(ROOM - 1)]
+    hashing = (await narrow.kit()).hashing
+    async with asyncio.timeout(PATIENCE):
+        while hashing._threads._work_queue.qsize() < ROOM - 1:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0)
+    hung_up.set()
+    assert {await one for one in storm} == {503}
+    login_after = asyncio.create_task(narrow.login())
+    gate.open()
+    assert (await narrow.me(await login_before)).status_code == 200
+    assert (await narrow.me(await login_after)).status_code == 200
+    assert len(gate.came) == 2
+
+
+async def _login_and_hang_up(house: House, hung_up: asyncio.Event) -> int:
+    """The status of an answer that nobody reads."""
+    body = [{"type": "http.request", "body": urlencode({"username": ADA, "password": "a guess"}).encode()}]
+    status: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        if body:
+            return body.pop()
+        await hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            status.append(message["status"])
+
+    headers = [(b"host", b"testserver"), (b"content-type", b"application/x-www-form-urlencoded")]
+    scope = {"type": "http", "method": "POST", "path": "/login", "query_string": b"", "headers": headers}
+    await house.app({**scope, "scheme": "http", "client": ("203.0.113.9", 1), "root_path": ""}, receive, send)
+    return status[0]
 
 
 async def test_no_password_is_hashed_on_the_event_loop(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -267,7 +267,7 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     "one master key twice": (settings(master_keys=f"{KEY},{KEY}"), "master-key-repeated"),
     "two master keys": (settings(master_keys=f"{KEY},{OTHER_KEY}"), "master-keys-several"),
     "a rotation once a year": (settings(key_rotation=str(365 * 86400)), "key-rotation-rare"),
-    "an endless queue": (settings(hashing_queue="10000"), "hashing-queue-long"),
+    "an endless queue": (settings(hashing_queue="10000", hashing_threads="1"), "hashing-queue-long"),
     "a patient feed": (settings(revocation_staleness="30"), "revocation-staleness-long"),
     "a Valkey in the clear": (settings(redis_url="redis://:hunter2@valkey.invalid"), "redis-unencrypted"),
     "a Valkey that is away": (settings(redis_url="redis://:hunter2@127.0.0.1:1"), "redis-unreachable"),

@@ -97,6 +97,11 @@ class Bcrypt:
     cost: int
     prehashed: bool
 
+    @property
+    def kib(self) -> int:
+        """Memory that comparing takes, in KiB: some four, which is nothing."""
+        return 0
+
     def bounded(self) -> None:
         """Raise UnusableHash for an absurd cost."""
         if self.cost > BCRYPT_MAX_COST:
@@ -126,6 +131,11 @@ class Pbkdf2:
     iterations: int
     salt: bytes = field(repr=False)
     expected: bytes = field(repr=False)
+
+    @property
+    def kib(self) -> int:
+        """Memory that comparing takes, in KiB: nothing."""
+        return 0
 
     def bounded(self) -> None:
         """Raise UnusableHash for an absurd cost."""
@@ -160,6 +170,11 @@ class Scrypt:
         """In bytes."""
         return 128 * self.n * self.r
 
+    @property
+    def kib(self) -> int:
+        """Memory that comparing takes, in KiB: beside V the arrays B and X. RFC 7914 5 and 6."""
+        return (self.memory + 128 * self.r * (self.p + 2)) // 1024 + 1
+
     def bounded(self) -> None:
         """Raise UnusableHash for an absurd cost, and for one that scrypt does not have (RFC 7914 2)."""
         blocks = 128 * self.r * self.p  # beside V, in RFC 7914 6 the array B
@@ -177,7 +192,7 @@ class Scrypt:
         """Whether the password is the one that was hashed. HMAC can't tell a NUL at the end from none."""
         if password.endswith(b"\0"):
             return False
-        room = self.memory + 128 * self.r * (self.p + 2) + 2**20
+        room = self.kib * 1024 + 2**20
         made = hashlib.scrypt(
             password, salt=self.salt, n=self.n, r=self.r, p=self.p, maxmem=room, dklen=len(self.expected)
         )
@@ -194,6 +209,11 @@ class Argon2:
     lanes: int
     tag: int
     """In bytes."""
+
+    @property
+    def kib(self) -> int:
+        """Memory that comparing takes, in KiB, of all lanes together."""
+        return self.memory
 
     def bounded(self) -> None:
         """Raise UnusableHash for an absurd cost."""

@@ -138,6 +138,14 @@ def _fits(kept: foreign_hashes.Hash, password: bytes, parameters: Argon2Paramete
         raise UnusableHash(foreign_hashes.UNKNOWN) from error
 
 
+def kib(stored: str) -> int:
+    """The memory that comparing with this hash takes, in KiB. What can't be read is refused before it takes any."""
+    try:
+        return foreign_hashes.read(stored).kib
+    except UnusableHash:
+        return 0
+
+
 def hashable(password: str) -> bool:
     """Whether a presented password may be hashed at all: within the length, and valid Unicode."""
     return len(password) <= MAX_LENGTH and _encodable(password)

@@ -7,30 +7,33 @@ from watchword.core.errors import InvalidGrant, Overloaded, WrongPassword
 from watchword.core.events import LoginFailed, PasswordChanged
 from watchword.core.models import NOWHERE, Account, Client, Credentials, Principal, Proof
 from watchword.flows import throttle
+from watchword.flows.hashing import Gone
 from watchword.flows.kit import Kit
 from watchword.ports import Ending
 
 METHODS = frozenset({"pwd"})  # RFC 8176 2
 
 
-async def prove(kit: Kit, identifier: str, password: str, client: Client = NOWHERE) -> Proof:
+async def prove(kit: Kit, identifier: str, password: str, client: Client = NOWHERE, gone: Gone | None = None) -> Proof:
     """A Proof that whoever asks knows the password of this address or username.
 
-    Unknown, wrong, disabled and over-long are one refusal (InvalidGrant) at one cost. Raises TooManyAttempts, and Overloaded
-    when too many wait.
+    Unknown, wrong, disabled and over-long are one refusal (InvalidGrant) at one cost. Raises TooManyAttempts, and Overloaded:
+    when too many wait, before any work, or when whoever asks is `gone` before his turn.
     """
     now = kit.clock.now()
     if not passwords.hashable(password):
         raise InvalidGrant("a password over the length, or not text")
-    found = await kit.users.find(identifier)
-    user = found.user if found else None
-    try:
-        async with throttle.guess(kit, user, identifier, client):
-            match = await kit.hashing.verify(found.password_hash if found else None, password, identifier)
-            proven = _enabled(found)
-    except InvalidGrant as refusal:
-        kit.announce(LoginFailed(user.id if user else None, refusal.because))
-        raise
+    with kit.hashing.place():  # before the database is asked: in a storm it would be what everybody waits for
+        found = await kit.users.find(identifier)
+        user = found.user if found else None
+        try:
+            async with throttle.guess(kit, user, identifier, client):
+                stored = found.password_hash if found else None
+                match = await kit.hashing.compare(stored, password, identifier, gone)
+                proven = _enabled(found)
+        except InvalidGrant as refusal:
+            kit.announce(LoginFailed(user.id if user else None, refusal.because))
+            raise
     if match.outdated:
         await _rehash(kit, proven, password, now)
     return Proof(proven.user, METHODS, auth_time=now)

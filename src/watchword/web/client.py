@@ -3,7 +3,7 @@
 import ipaddress
 import re
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from watchword.core.models import Client
 from watchword.core.policy import Policy
@@ -25,6 +25,12 @@ def describe(connection: HTTPConnection, policy: Policy) -> Client:
         user_agent=None if user_agent is None else printable(user_agent[:MAX_USER_AGENT]),
         ip=address(connection, policy.trusted_proxies),
     )
+
+
+async def gone(request: Request) -> None:
+    """Ends when the client has hung up. For a request whose body was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def address(connection: HTTPConnection, trusted: tuple[str, ...]) -> str | None:

@@ -1,5 +1,6 @@
 """Logging in, staying in, logging out, and the list of sessions."""
 
+from functools import partial
 from typing import Annotated
 
 import anyio.to_thread
@@ -33,7 +34,7 @@ def token_routes(open_house: Open) -> APIRouter:
         kit = await open_house()
         asked = scopes.parse(form.scope) or None
         origin = client.describe(request, kit.policy)
-        proof = await password.prove(kit, form.username, form.password, origin)
+        proof = await password.prove(kit, form.username, form.password, origin, partial(client.gone, request))
         return _answer(response, await session.open(kit, proof, asked, origin))
 
     @router.post("/refresh", response_model=TokenAnswer, responses=refusals)

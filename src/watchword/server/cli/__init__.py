@@ -66,6 +66,7 @@ def serve(
     """Run the server."""
     import uvicorn
 
+    from watchword import processors
     from watchword import settings as environment
     from watchword.server import wire
 
@@ -75,6 +76,7 @@ def serve(
             "Run the application with uvicorn, or leave WATCHWORD_APP and --app out."
         )
     environment.hand_on("WATCHWORD_ISSUER", f"http://localhost:{port}", default=True)
+    environment.hand_on("WATCHWORD_HASHING_THREADS", str(processors.hashing_threads(workers)), default=True)
     chosen = settings(database)
     if chosen.loopback and not _only_here(host):
         raise ConfigError(

@@ -25,7 +25,7 @@ def examine(settings: Settings, url: str | None) -> Iterator[Finding]:
     yield from _master_keys(settings)
     yield from _proxies(settings)
     yield from _origins(settings)
-    wait = settings.hashing_queue / settings.hashing_threads * HASH_SECONDS
+    wait = settings.hashing_queue / settings.hashing_pool * HASH_SECONDS
     if wait > LONG_WAIT:
         yield found("hashing-queue-long", f"The last in the queue of logins waits for some {wait:.0f} seconds.")
 
