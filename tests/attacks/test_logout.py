@@ -92,8 +92,8 @@ def spellings(token: str) -> list[str]:
 async def test_a_feed_that_comes_back_between_two_questions_lets_nobody_in(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RV-06: a feed was silent while a session was ended elsewhere, and comes back in the midst of a request. The set was asked
-    before it knew, and the feed is fresh a moment later: both answers are true, and together they are a lie."""
+    """RV-06: a feed was silent while a session was ended elsewhere, and comes back in the midst of a request. The set was
+    asked before it knew, and the feed is fresh a moment later: both answers are true, and together they are a lie."""
     await house.register()
     login = await house.login()
     revocations = (await house.kit()).revocations
