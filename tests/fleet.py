@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,11 +19,17 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass
 class Worker:
-    """One process: `url` is its own, `log` what it printed."""
+    """One process: `url` is its own, `log` what it printed, `socket` where it listens if that is no port."""
 
     url: str
     log: Path
     process: "subprocess.Popen[bytes]"
+    socket: Path | None = None
+
+    @property
+    def uds(self) -> str | None:
+        """The socket as HTTP clients call it."""
+        return None if self.socket is None else str(self.socket)
 
     def stop(self) -> None:
         """End it, by force if it does not go."""
@@ -55,16 +62,28 @@ def start(
     """Start one worker (`tests.served` is `watchword serve`); it is not waited for. It ends when this process does."""
     port = port or free_port()
     log = folder / f"worker-{port}.log"
+    return Worker(f"http://localhost:{port}", log, _started([], module, str(port), environment, folder, log))
+
+
+def start_apart(apart: list[str], place: Path, environment: dict[str, str], folder: Path) -> Worker:
+    """Start one worker that listens at a Unix socket; `apart` stands before its command and takes it elsewhere."""
+    log = folder / f"{place.name}.log"
+    process = _started(apart, "tests.fleet_worker", str(place), environment, folder, log)
+    return Worker("http://localhost", log, process, place)
+
+
+def _started(
+    before: list[str], module: str, place: str, environment: dict[str, str], folder: Path, log: Path
+) -> "subprocess.Popen[bytes]":
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, str(port)],
+        return subprocess.Popen(
+            [*before, sys.executable, "-m", module, place],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    return Worker(f"http://localhost:{port}", log, process)
 
 
 @contextlib.contextmanager
@@ -84,9 +103,18 @@ def running(count: int, database_url: str, folder: Path) -> Iterator[list[Worker
 def ready(worker: Worker) -> None:
     """Wait until a worker answers /readyz. Raises AssertionError with what it printed."""
     give_up = time.monotonic() + DEADLINE
-    while time.monotonic() < give_up and worker.process.poll() is None:
-        with contextlib.suppress(httpx2.TransportError):
-            if httpx2.get(f"{worker.url}/readyz").status_code == 200:
-                return
-        time.sleep(0.02)
+    with httpx2.Client(transport=httpx2.HTTPTransport(uds=worker.uds)) as client:
+        while time.monotonic() < give_up and worker.process.poll() is None:
+            with contextlib.suppress(httpx2.TransportError):
+                if _listens(worker) and client.get(f"{worker.url}/readyz").status_code == 200:
+                    return
+            time.sleep(0.02)
     raise AssertionError(f"the worker did not come up:\n{worker.log.read_text()}")
+
+
+def _listens(worker: Worker) -> bool:
+    """Whether its Unix socket takes connections: httpx2 leaves one open that was refused. A port may be asked at any time."""
+    if worker.socket is None:
+        return True
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(worker.socket)) == 0

@@ -1,4 +1,4 @@
-"""One worker: `python -m tests.fleet_worker PORT`. It ends when whoever started it does."""
+"""One worker: `python -m tests.fleet_worker PORT`, or the path of a Unix socket. It ends when whoever started it does."""
 
 import sys
 from typing import Annotated
@@ -35,4 +35,8 @@ async def echo(socket: WebSocket, who: Annotated[Principal, Depends(auth.princip
 
 if __name__ == "__main__":
     ending.with_the_tests()
-    uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", access_log=False)
+    place = sys.argv[1]
+    if place.isdecimal():
+        uvicorn.run(app, port=int(place), log_level="warning", access_log=False)
+    else:
+        uvicorn.run(app, uds=place, log_level="warning", access_log=False)

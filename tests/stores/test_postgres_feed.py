@@ -154,6 +154,17 @@ async def test_what_was_revoked_while_the_connection_was_away_is_known_when_it_i
     assert caplog.text.count("the revocation feed is silent") == 5
 
 
+async def test_a_connection_that_is_lost_is_not_waited_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next heartbeat would find out, and until then nothing would be heard: here it comes in an hour."""
+    monkeypatch.setattr(postgres_feed, "BEAT_SECONDS", 3600)
+    beside = SqlRevocations(worker.db, worker.clock, Policy())
+    await beside.start()
+    assert await worker.cut() == 2
+    await worker.revoke("a")
+    await becomes_true(lambda: beside.covers("a", 0))
+    await beside.stop()
+
+
 async def test_silence_is_not_taken_for_quiet(worker: Worker, between: Wire) -> None:
     """RV-06: a network that swallows everything breaks no connection. Without a heartbeat a worker would go on accepting
     what others have revoked."""

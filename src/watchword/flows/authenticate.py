@@ -62,11 +62,16 @@ async def genuine(kit: Checking, token: str) -> Access:
 
 
 async def still_good(kit: Checking, access: Access) -> None:
-    """Raise InvalidToken when the key has died, the session was revoked, or the token has expired meanwhile."""
+    """Raise InvalidToken when the key has died, the session was revoked, or the token has expired meanwhile.
+
+    Whether the feed is fresh is asked first: it may come back between the two questions, and what was missing from the set
+    before does not count as absent for that.
+    """
     session_id, generation = access.principal.session_id, access.generation
     revocations = kit.revocations
+    fresh = revocations.fresh()
     revoked = revocations.covers(session_id, generation)
-    if not revoked and not revocations.fresh():
+    if not revoked and not fresh:
         revoked = await revocations.ask(session_id, generation)
     timestamp = kit.clock.timestamp()
     if not kit.keyring.alive(access.kid, timestamp):

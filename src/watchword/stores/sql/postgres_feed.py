@@ -116,11 +116,14 @@ class _End:
                 with contextlib.suppress(RuntimeError):  # the loop has closed by itself
                     self._loop.call_soon_threadsafe(self._event.set)
 
-    async def within(self, seconds: float) -> bool:
-        """Wait so long at most; whether it was called."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
+    async def within(self, seconds: float, lost: asyncio.Event | None = None) -> bool:
+        """Wait so long at most, and no longer than until `lost`; whether it was called."""
+        waits = [asyncio.create_task(event.wait()) for event in (self._event, lost) if event is not None]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
         return self.called
 
 
@@ -166,15 +169,17 @@ class _Follower:
         async with asyncio.timeout(CONNECT_SECONDS):
             connection = await self._engine.connect()
         driver: Any = None
+        lost = asyncio.Event()
         try:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             driver = (await connection.get_raw_connection()).driver_connection
+            driver.add_termination_listener(lambda _: lost.set())
             await _refuse_pooler(self._engine, connection, driver)
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._listen(connection, driver)
             self._failures = 0
             self._try_over()
-            await self._follow(connection)
+            await self._follow(connection, lost)
         finally:
             if driver is not None:
                 driver.terminate()  # a server that does not answer would not say good-bye either
@@ -193,8 +198,8 @@ class _Follower:
             heard.reload((await connection.execute(LIVE)).all())
             heard.up_to(at)
 
-    async def _follow(self, connection: AsyncConnection) -> None:
-        """Go on as long as the heart beats."""
+    async def _follow(self, connection: AsyncConnection, lost: asyncio.Event) -> None:
+        """Go on as long as the heart beats. After a connection that is lost the next beat comes at once, and fails."""
         clocks: deque[tuple[float, float]] = deque(maxlen=CLOCKS)
         while (number := self._ear.next_beat()) is not None:
             async with asyncio.timeout(SILENT_SECONDS):
@@ -203,7 +208,7 @@ class _Follower:
             if (heard := self._ear.heard()) is not None:
                 heard.set_right(min(clocks)[1])
             del heard
-            if await self._end.within(BEAT_SECONDS):
+            if await self._end.within(BEAT_SECONDS, lost):
                 return
 
     async def _beat(self, connection: AsyncConnection, number: str) -> tuple[float, float]:
