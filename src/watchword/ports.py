@@ -301,8 +301,8 @@ class Revocations(Protocol):
     def watch(self, listener: Callable[[Change], None]) -> Callable[[], None]:
         """Call `listener` with each change, from any thread; call the result to stop."""
 
-    async def prune(self, now: datetime) -> int:
-        """Forget revocations whose tokens have all expired; how many there were."""
+    async def prune(self, now: datetime, limit: int) -> int:
+        """Forget at most `limit` revocations whose tokens have all expired; how many there were."""
 
 
 class Issuer(Protocol):

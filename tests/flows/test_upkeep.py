@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -63,6 +63,48 @@ async def test_dead_sessions_go_in_batches_and_live_ones_stay(
     assert (await upkeep.run(house)).sessions == 5
     assert (await upkeep.run(house)).sessions == 0
     assert await session.refresh(house, alive.refresh_token, None)
+
+
+async def test_after_each_batch_it_rests_nine_times_as_long_as_that_took(
+    house: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So pruning takes a tenth of the database's time, and less where others make it slow. After the last batch there is
+    nothing to rest for."""
+    rests: list[float] = []
+    lengths = iter([0.5, 2.0, 0.25])
+    prune = house.sessions.prune
+
+    async def slow(dead_by: datetime, limit: int) -> int:
+        removed = await prune(dead_by, limit)
+        clock.tick(next(lengths))
+        return removed
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    for _ in range(5):
+        await login(house)
+    clock.tick(31 * DAY)
+    monkeypatch.setattr(upkeep, "BATCH", 2)
+    monkeypatch.setattr(upkeep, "rest", rest)
+    monkeypatch.setattr(house.sessions, "prune", slow)
+    assert (await upkeep.run(house)).sessions == 5
+    assert rests[:2] == [4.5, 18.0]
+    assert rests[2:] == [0, 0], "the attempts: two batches of two kinds each, on a clock that stood still"
+
+
+async def test_a_key_that_is_due_does_not_wait_for_the_pruning(
+    house: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million dead rows take some minutes, and a store that fails in between the rest of the hour."""
+
+    async def away(*_: Any) -> int:
+        raise Unavailable("the database failed: OperationalError")
+
+    monkeypatch.setattr(house.sessions, "prune", away)
+    clock.tick(31 * DAY)
+    await upkeep.attempt(house)
+    assert len(await house.keys.load()) == 2
 
 
 async def test_many_workers_at_once_do_it_once(worker: Worker, house: Kit, clock: FrozenClock) -> None:

@@ -1,15 +1,32 @@
-"""Housekeeping: idempotent, in batches, without a leader. Correctness never waits for it."""
+"""Housekeeping: idempotent, in batches, without a leader. Correctness never waits for it, and nobody else does.
 
+A batch is one short transaction, and rests follow that are many times as long as it took. So pruning takes a small part of the
+database's time however slow that is, and less where others keep it busy.
+"""
+
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from watchword.core.errors import AuthError
 from watchword.core.policy import CLOCK_JUMP
 from watchword.flows.kit import Kit
 
+Prune = Callable[[datetime, int], Awaitable[int]]
+
+rest: Callable[[float], Awaitable[None]] = asyncio.sleep
+"""Waits for so many seconds between two batches."""
+
 logger: logging.Logger = logging.getLogger("watchword.upkeep")
 
-BATCH = 1000
+BATCH = 200
+"""Rows that are pruned in one transaction: few enough that it takes as long as a login's."""
+
+REST = 9.0
+"""How many times as long as a batch the rest after it is."""
+
 SAMPLES, SAMPLE = 4, 64
 
 
@@ -25,23 +42,32 @@ class Done:
 
 
 async def run(kit: Kit) -> Done:
-    """Prune what is dead, rotate the signing key if that is due, see what password hashes there are.
+    """Rotate the signing key if that is due, see what password hashes there are, and prune what is dead.
 
-    All of it is dead only where it stays so when the clock is set back by `CLOCK_JUMP`.
+    All of it is dead only where it stays so when the clock is set back by `CLOCK_JUMP`. A million rows take some minutes, for
+    which the rest does not wait.
     """
     now = kit.clock.now()
     dead_by = now - CLOCK_JUMP
-    sessions = 0
-    while removed := await kit.sessions.prune(dead_by, BATCH):
-        sessions += removed
-    revocations = await kit.revocations.prune(dead_by)
-    attempts = 0
-    while removed := await kit.scratch.prune(dead_by, BATCH):
-        attempts += removed
     rotated = await kit.keyring.rotate(now)
     keys = await kit.keyring.prune(dead_by)
     kit.hashing.resemble(await _sampled(kit))
+    sessions = await _pruned(kit, dead_by, kit.sessions.prune)
+    revocations = await _pruned(kit, dead_by, kit.revocations.prune)
+    attempts = await _pruned(kit, dead_by, kit.scratch.prune)
     return Done(sessions, revocations, rotated, keys, attempts)
+
+
+async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> int:
+    """Prune to the end, with rests between the batches; how many rows there were."""
+    total = 0
+    while True:
+        since = kit.clock.monotonic()
+        removed = await prune(dead_by, BATCH)
+        total += removed
+        if removed < BATCH:
+            return total
+        await rest(REST * (kit.clock.monotonic() - since))
 
 
 async def _sampled(kit: Kit) -> list[str]:

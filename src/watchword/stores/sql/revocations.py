@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import and_, select, text
 
 from watchword.core.clock import Clock
 from watchword.core.errors import ConfigError
@@ -12,6 +12,7 @@ from watchword.core.models import Revoked
 from watchword.core.policy import Policy
 from watchword.core.revoked import RevokedSet
 from watchword.ports import Change
+from watchword.stores.sql import pruning
 from watchword.stores.sql.engine import FEED_NAME, NAME, Database, verb
 from watchword.stores.sql.heard import Feed, Heard
 from watchword.stores.sql.postgres_feed import GREETING, PostgresFeed
@@ -20,9 +21,6 @@ from watchword.stores.sql.tables import feed
 
 ASK_SECONDS = 2.0
 """How long a request waits for the answer that the feed did not give."""
-
-BATCH = 1000
-"""Rows that are pruned in one transaction."""
 
 
 class SqlRevocations:
@@ -109,16 +107,14 @@ class SqlRevocations:
         return self._heard.watch(listener)
 
     @verb
-    async def prune(self, now: datetime) -> int:
+    async def prune(self, now: datetime, limit: int) -> int:
         """See `ports.Revocations.prune`. The newest row stays, so that a rewound feed is recognised."""
-        self._heard.revoked.forget(now.timestamp())
         newest = select(feed.c.position).order_by(feed.c.position.desc()).limit(1).scalar_subquery()
-        dead = select(feed.c.position).where(feed.c.expires_at <= now.timestamp(), feed.c.position < newest)
-        statement = delete(feed).where(feed.c.position.in_(dead.limit(BATCH)))
-        pruned = 0
-        while True:  # in transactions of their own: others write in between
-            async with self._db.write() as connection:
-                removed = (await connection.execute(statement)).rowcount
-            pruned += removed
-            if removed < BATCH:
-                return pruned
+        dead = and_(feed.c.expires_at <= now.timestamp(), feed.c.position < newest)
+        removed = 0
+        async with self._db.write() as connection:
+            if await pruning.alone(connection, feed):
+                removed = await pruning.remove(connection, feed, dead, feed.c.expires_at, limit)
+        if removed < limit:  # the memory once, with the last of them
+            self._heard.revoked.forget(now.timestamp())
+        return removed

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Table, and_, case, delete, literal, select, tuple_
+from sqlalchemy import BigInteger, Table, and_, case, delete, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core.policy import LEEWAY
 from watchword.ports import Hit, Limit
+from watchword.stores.sql import pruning
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.tables import greatest, hits, single_use
 
@@ -77,12 +78,13 @@ class SqlScratch:
     @verb
     async def prune(self, now: datetime, limit: int) -> int:
         """See `ports.Scratch.prune`."""
-        over = select(hits.c.key).where(hits.c.until <= _milliseconds(now - EPOCH)).limit(limit)
-        late = select(single_use.c.purpose, single_use.c.key).where(single_use.c.until <= now).limit(limit)
-        one = tuple_(single_use.c.purpose, single_use.c.key)
+        over = hits.c.until <= _milliseconds(now - EPOCH)
+        late = single_use.c.until <= now
         async with self._db.write() as connection:
-            removed = (await connection.execute(delete(hits).where(hits.c.key.in_(over)))).rowcount
-            return removed + (await connection.execute(delete(single_use).where(one.in_(late)))).rowcount
+            if not await pruning.alone(connection, hits):
+                return 0
+            removed = await pruning.remove(connection, hits, over, hits.c.until, limit)
+            return removed + await pruning.remove(connection, single_use, late, single_use.c.until, limit)
 
     def _count(self, limits: Sequence[Limit], at: int) -> Any:
         """Add each limit's interval to its row, where there is room: GCRA's whole rule. A row that has none is not returned.

@@ -71,8 +71,8 @@ class RevocationsContract:
         for number in (1, 2, 3):
             session = await opened(stores, ada, number, access_expires_at=NOW + number * ACCESS)
             await stores.sessions.close(session.id, None, NOW)
-        assert await stores.revocations.prune(NOW + ACCESS) == 0
-        assert await stores.revocations.prune(NOW + ACCESS + LEEWAY) == 1
+        assert await stores.revocations.prune(NOW + ACCESS, 100) == 0
+        assert await stores.revocations.prune(NOW + ACCESS + LEEWAY, 100) == 1
         assert await stores.revocations.ask(opaque.identifier((2).to_bytes(16)), 0)
 
     async def test_published_and_retired_keys_are_told_by_the_feed(self, stores: Stores) -> None:
