@@ -37,7 +37,7 @@ def keep(directory: Path, stop: list[str]) -> None:
     subprocess.run([sys.executable, "-I", __file__, directory, *stop], env=unmeasured, check=True)
 
 
-def wait_until_gone(home: Path, seconds: float = 15) -> None:
+def wait_until_gone(home: Path, seconds: float = 90) -> None:
     """Return when the last keeper has removed the home. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while home.exists():

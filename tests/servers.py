@@ -91,20 +91,21 @@ def start(home: Path) -> None:
 
 def freeze(home: Path) -> None:
     """Let the home's server stand still, all processes of it: no connection breaks, and nothing answers."""
-    postmaster = _postmaster(home)
-    os.kill(postmaster, signal.SIGSTOP)  # first, so that it makes no more of them
-    for pid in _children(postmaster):
+    first = postmaster(home)
+    os.kill(first, signal.SIGSTOP)  # first, so that it makes no more of them
+    for pid in _children(first):
         os.kill(pid, signal.SIGSTOP)
 
 
 def thaw(home: Path) -> None:
     """Let it go on."""
-    postmaster = _postmaster(home)
-    for pid in (*_children(postmaster), postmaster):
+    first = postmaster(home)
+    for pid in (*_children(first), first):
         os.kill(pid, signal.SIGCONT)
 
 
-def _postmaster(home: Path) -> int:
+def postmaster(home: Path) -> int:
+    """The pid of the home's server."""
     return int((home / "postgres" / "data" / "postmaster.pid").read_text().partition("\n")[0])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
-from tests import keeper
+from tests import keeper, servers
 from tests.servers import PostgresServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,7 +15,7 @@ TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
 
 KILLED_SESSION = """
 import os, signal, sys
-from tests import keeper
+from tests import keeper, servers
 home = keeper.Home()
 server = home.path / "server"
 server.mkdir()
@@ -55,3 +55,13 @@ def test_the_servers_of_a_killed_session_are_stopped_and_removed(tmp_path: Path)
     assert session.returncode == -signal.SIGKILL
     keeper.wait_until_gone(Path(session.stdout.strip()))
     assert stopped.exists()
+
+
+def test_a_server_that_stands_still_goes_with_its_session_too() -> None:
+    """Whoever has stopped it may be killed before letting it go on; no process of it stays behind for that."""
+    home = keeper.Home()
+    servers.postgres(home.path)
+    pid = servers.postmaster(home.path)
+    servers.freeze(home.path)
+    home.close()
+    keeper.wait_until_gone(Path(f"/proc/{pid}"))
