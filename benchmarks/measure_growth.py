@@ -367,6 +367,8 @@ def main() -> None:
     for name in arguments.databases.split(","):
         with seeded(name, [Plan(people) for people in steps]) as (urls, copy):
             if steps:
+                for path in seeding.FOLDER.glob("users*dead0.db" if name == "sqlite" else "postgresql/data/base"):
+                    seeding.read_through(path)
                 found[name] = asyncio.run(measure(dict(zip(steps, urls, strict=True)), arguments.rounds, NAMES[name]))
                 keep("growth", name, found[name])
             if arguments.dead:
