@@ -85,8 +85,7 @@ class Report:
         if arguments.publish:
             PUBLISHED.mkdir(exist_ok=True)
             self._write(PUBLISHED)
-            names = tomllib.loads(KOREAN.read_text())
-            for language, called in (("en", {}), ("ko", names)):
+            for language, called in languages():
                 folder = DOCS / language / "figures"
                 folder.mkdir(exist_ok=True)
                 (folder / f"{self.name}.svg").write_text(plot(self.title, self.about, self.bars, self.unit))
@@ -103,6 +102,11 @@ def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The command line, with what every benchmark offers."""
     parser.add_argument("--publish", action="store_true", help="write the results and the plot into the documentation")
     return parser.parse_args()
+
+
+def languages() -> tuple[tuple[str, dict[str, str]], ...]:
+    """The languages of the pages, each with what the rows are called in it."""
+    return ("en", {}), ("ko", tomllib.loads(KOREAN.read_text()))
 
 
 def machine() -> dict[str, Any]:

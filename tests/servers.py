@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,36 @@ def _children(parent: int) -> list[int]:
     return found
 
 
+@contextlib.contextmanager
+def kept(directory: Path, options: str) -> Iterator[PostgresServer]:
+    """A server whose data stay in the directory, for a benchmark: durable, with autovacuum, and with the `options` given."""
+    where = programs()
+    as_owner, owner = _ordinary_user(where)
+    data, log = directory / "data", directory / "log"
+    pg_ctl = [*as_owner, str(where / "pg_ctl"), "-D", str(data)]
+    if not (directory / "made").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        os.chown(directory, owner, -1)
+        _run([*as_owner, *_initdb(where, data)])
+        (directory / "made").touch()
+    _works([*pg_ctl, "stop", "-m", "fast"])  # one that a killed run has left
+    port = _free_port()
+    settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= {options}"
+    _run([*pg_ctl, "start", "-w", "-t", "300", "-l", str(log), "-o", settings])
+    try:
+        yield PostgresServer(where, port)
+    finally:
+        _run([*pg_ctl, "stop", "-m", "fast", "-t", "300"])
+
+
+def _initdb(programs: Path, data: Path) -> list[str]:
+    return [
+        *(str(programs / "initdb"), "-D", str(data)),
+        *("--no-sync", "-A", "trust", "-U", "postgres", "--encoding=UTF8", "--locale=C"),
+    ]
+
+
 def _pg_ctl(home: Path) -> list[str]:
     where = programs()
     return [*_ordinary_user(where)[0], str(where / "pg_ctl"), "-D", str(home / "postgres" / "data")]
@@ -138,13 +169,12 @@ def _start(programs: Path, directory: Path) -> int:
     """Make a cluster in the directory and start it; the answer is its port."""
     as_owner, owner = _ordinary_user(programs)
     data, log = directory / "data", directory / "log"
-    initdb = [*as_owner, str(programs / "initdb"), "-D", str(data)]
     pg_ctl = [*as_owner, str(programs / "pg_ctl"), "-D", str(data)]
     shutil.rmtree(directory, ignore_errors=True)  # of another worker, whose attempt failed
     directory.mkdir()
     keeper.keep(directory, ["sh", "-c", GO_ON_AND, "sh", f"{data}/postmaster.pid", *pg_ctl, "stop", "-m", "immediate"])
     os.chown(directory, owner, -1)
-    _run([*initdb, "--no-sync", "-A", "trust", "-U", "postgres", "--encoding=UTF8", "--locale=C"])
+    _run([*as_owner, *_initdb(programs, data)])
     with (data / "postgresql.conf").open("a") as configuration:
         configuration.write(CONFIGURATION.format(directory=directory))
     for _ in range(3):

@@ -1,13 +1,23 @@
 """What the benchmarks promise of themselves: a missed figure is said, a plot can be read, the peers run on what we run on."""
 
 import argparse
+import asyncio
 import json
 import xml.etree.ElementTree as ET
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from benchmarks import in_process, report
+from benchmarks import in_process, report, seeding
 from benchmarks.report import Bar, Report, Row
+from benchmarks.seeding import SESSIONS, Plan
+
+from watchword.core.opaque import Presented
+from watchword.ports import Turn
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.scratch import SqlScratch
+from watchword.stores.sql.sessions import SqlSessions
+from watchword.stores.sql.users import SqlUsers
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,6 +96,33 @@ async def test_an_answer_other_than_200_is_not_measured() -> None:
 
     with pytest.raises(AssertionError, match="401"):
         await in_process.least({"it": in_process.request(app, "/", "token")}, 1, 1)
+
+
+def test_what_is_seeded_is_what_the_stores_would_have_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the benchmark of growth measured something else."""
+    monkeypatch.setattr(seeding, "FOLDER", tmp_path)
+    plan = Plan(users=3, dead=4)
+    url = f"sqlite:///{seeding.sqlite(plan)}"
+    assert url == f"sqlite:///{seeding.sqlite(plan)}", "it is kept"
+
+    async def look() -> None:
+        db = Database(url)
+        db.settle(here=True)
+        store = SqlSessions(db)
+        found = await SqlUsers(db).find(seeding.username(2))
+        assert found is not None
+        assert (found.user.id, found.user.email) == (seeding.user_id(2), seeding.email(2))
+        alive = await store.of_user(seeding.user_id(2), seeding.NOW)
+        assert {one.id for one in alive} == {seeding.session_id(2 * SESSIONS + one) for one in range(SESSIONS)}
+        presented = Presented(seeding.session_id(7), 0, seeding.secret(7))
+        terms = {"grace": timedelta(seconds=30), "idle": timedelta(days=14), "access_ttl": timedelta(minutes=10)}
+        assert (await store.turn(presented, seeding.NOW, **terms)).answer is Turn.TURNED
+        an_hour_ago = seeding.NOW - timedelta(hours=1)
+        assert await store.prune(an_hour_ago, 100) == plan.dead
+        assert await SqlScratch(db).prune(an_hour_ago, 100) == plan.dead
+        await db.close()
+
+    asyncio.run(look())
 
 
 def locked(path: Path) -> dict[str, str]:

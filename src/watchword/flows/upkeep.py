@@ -1,7 +1,7 @@
 """Housekeeping: idempotent, in batches, without a leader. Correctness never waits for it, and nobody else does.
 
-A batch is one short transaction, and rests follow that are many times as long as it took. So pruning takes a small part of the
-database's time however slow that is, and less where others keep it busy.
+A batch is one short transaction, and a rest follows that is many times as long as it took, up to a second. So pruning takes a
+small part of the database's time, however slow that is.
 """
 
 import asyncio
@@ -21,11 +21,14 @@ rest: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 logger: logging.Logger = logging.getLogger("watchword.upkeep")
 
-BATCH = 200
+BATCH = 100
 """Rows that are pruned in one transaction: few enough that it takes as long as a login's."""
 
 REST = 9.0
 """How many times as long as a batch the rest after it is."""
+
+LONGEST_REST = 1.0
+"""Seconds. Where a batch takes long because others keep the database busy, the pruning still comes to its end."""
 
 SAMPLES, SAMPLE = 4, 64
 
@@ -67,7 +70,7 @@ async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> int:
         total += removed
         if removed < BATCH:
             return total
-        await rest(REST * (kit.clock.monotonic() - since))
+        await rest(min(REST * (kit.clock.monotonic() - since), LONGEST_REST))
 
 
 async def _sampled(kit: Kit) -> list[str]:
