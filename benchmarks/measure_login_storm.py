@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import contestants, processes, report
-from benchmarks.contestants import Contestant
-from benchmarks.peers.people import PASSWORD
+from benchmarks.contestants import Contestant, Serving
 from benchmarks.report import Bar, Report, Row
 from tests import servers
 
@@ -23,7 +22,7 @@ from watchword.core.passwords import OWASP
 
 CROWDS = (16, 200)
 ALLOWANCE_MIB = 16
-"""For two hundred connections, the logins that wait on them, and what their sessions leave in caches."""
+"""For what is loaded with the first login, two hundred connections, the logins that wait on them, and compiled SQL."""
 
 LOGINS = 30
 """Per second and CPU, at the least."""
@@ -42,10 +41,9 @@ TAKING_PART: tuple[tuple[Contestant, str], ...] = (
 
 @dataclass(frozen=True)
 class Phase:
-    """What the clients saw in a phase, and what it took of the server's process: seconds of CPU, the peak in bytes."""
+    """What the clients saw in a phase, and the peak of the server's memory in bytes."""
 
     seen: dict[str, Any]
-    cpu: float
     peak: int
 
     @property
@@ -67,12 +65,12 @@ class Phase:
     @property
     def logins(self) -> float:
         """Per second and CPU."""
-        return float(self.seen["logins"] / self.cpu)
+        return float(self.seen["logins"] / self.seen["cpu"])
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A contestant's phases by the number of clients, none among them, and its memory before the storms."""
+    """A contestant's phases by the number of clients, none among them, and its memory before the first login."""
 
     ours: bool
     base: int
@@ -82,24 +80,23 @@ class Measured:
 def measure(contestant: Contestant, url: str, folder: Path, seconds: float, **more: str) -> Measured:
     most = max(CROWDS)
     with contestant.serving(folder, url, most, **more) as serving:
-        storm(contestant, serving.url, 1, 1.0)  # what is loaded with the first login is no part of the storm
-        storm(contestant, serving.url, 0, 1.0)
         base = processes.resident(serving.pid)
+        storm(contestant, serving, 1, 1.0)  # what is loaded with the first login is no part of the storm
         phases = {}
         for clients in (0, *CROWDS):
             processes.forget_peak(serving.pid)
-            before = processes.cpu(serving.pid)
-            seen = storm(contestant, serving.url, clients, seconds)
-            phases[clients] = Phase(seen, processes.cpu(serving.pid) - before, processes.peak(serving.pid))
+            seen = storm(contestant, serving, clients, seconds)
+            phases[clients] = Phase(seen, processes.peak(serving.pid))
     return Measured(contestant.ours, base, phases)
 
 
-def storm(contestant: Contestant, url: str, clients: int, seconds: float) -> dict[str, Any]:
+def storm(contestant: Contestant, serving: Serving, clients: int, seconds: float) -> dict[str, Any]:
     """What the clients saw, from a process of their own."""
     kind = "json" if contestant.json_login else "data"
     credentials = [contestant.credentials(f"person{n}@example.com")[kind] for n in range(max(clients, 1))]
     how = {
-        "url": url,
+        "url": serving.url,
+        "pid": serving.pid,
         "login_path": contestant.login_path,
         "credentials": credentials,
         "kind": kind,
@@ -166,7 +163,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each phase")
     parser.add_argument("--only", default="", help="those whose name begins so")
     arguments = report.arguments(parser)
-    assert PASSWORD
     found = {}
     with databases() as (folder, server):
         for number, (contestant, database) in enumerate(TAKING_PART):
@@ -203,10 +199,7 @@ def tell(found: dict[str, Measured], arguments: argparse.Namespace) -> None:
         raw={
             name: {
                 "base_bytes": one.base,
-                "phases": {
-                    clients: {**phase.seen, "cpu_seconds": phase.cpu, "peak_bytes": phase.peak}
-                    for clients, phase in one.phases.items()
-                },
+                "phases": {clients: {**phase.seen, "peak_bytes": phase.peak} for clients, phase in one.phases.items()},
             }
             for name, one in found.items()
         },

@@ -15,10 +15,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks import processes
 from benchmarks.load import Answer, Connection
 
 EVERY = 0.01
 """Seconds between two looks."""
+
+PATIENCE = 20.0
+"""Seconds after the end for which looks are waited for. What is unanswered then has waited at least that long."""
 
 PRIORITY = -5
 """Where it may have one: what the clients wait for each other is no time of the server's."""
@@ -36,10 +40,12 @@ class Seen:
 
     failures: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    cpu: float = 0.0
+    """Seconds of CPU of the server's process meanwhile."""
 
 
 class Storm:
-    """`how` has `url`, `login_path`, `credentials` (for each client what it sends), `kind` (form or json)."""
+    """`how` has `url`, `login_path`, `credentials` (for each client what it sends), `kind` (form or json), `pid`."""
 
     def __init__(self, how: dict[str, Any]) -> None:
         self._how = how
@@ -54,19 +60,26 @@ class Storm:
         if crowd:
             await asyncio.sleep(min(2.0, seconds))  # the first rush, with its connections, is over
             self._seen = Seen()
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), processes.cpu(self._how["pid"])
         looks = [asyncio.create_task(self._look(start + EVERY * n, token)) for n in range(int(seconds / EVERY))]
         await asyncio.sleep(seconds)
         self._seen.seconds = time.perf_counter() - start
+        self._seen.cpu = processes.cpu(self._how["pid"]) - cpu
         self._stop = True
         seen, self._seen = self._seen, Seen()
-        seen.looks = await asyncio.gather(*looks)
+        seen.looks = await asyncio.gather(*(self._patiently(one, start + EVERY * n) for n, one in enumerate(looks)))
         for one in crowd:
             one.cancel()
-        await asyncio.gather(*crowd, return_exceptions=True)
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*crowd, *looks, return_exceptions=True)
         for connection in self._idle:
             connection.close()
         return seen
+
+    async def _patiently(self, look: asyncio.Task[float], at: float) -> float:
+        done, _ = await asyncio.wait([look], timeout=PATIENCE)
+        return look.result() if done else time.perf_counter() - at
 
     async def _look(self, at: float, token: str) -> float:
         await asyncio.sleep(max(0.0, at - time.perf_counter()))

@@ -9,7 +9,7 @@ from fastapi.security import OAuth2PasswordRequestForm
 from pwdlib import PasswordHash
 
 password_hash = PasswordHash.recommended()
-db = dict.fromkeys(EMAILS, password_hash.hash(PASSWORD))
+db = dict.fromkeys(EMAILS, password_hash.hash(PASSWORD) if EMAILS else "")
 auth = AuthX(config=AuthXConfig(JWT_SECRET_KEY=SECRET, JWT_TOKEN_LOCATION=["headers"]))
 app = FastAPI()
 auth.handle_errors(app)

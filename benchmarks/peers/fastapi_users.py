@@ -58,7 +58,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     async with async_session_maker() as session:
-        hashed = UserManager(SQLAlchemyUserDatabase(session, User)).password_helper.hash(PASSWORD)
+        manager = UserManager(SQLAlchemyUserDatabase(session, User))
+        hashed = manager.password_helper.hash(PASSWORD) if EMAILS else ""
         session.add_all([User(email=email, hashed_password=hashed) for email in EMAILS])
         await session.commit()
     yield

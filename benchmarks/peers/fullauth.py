@@ -39,7 +39,7 @@ fullauth = FullAuth(
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    hashed = hash_password(PASSWORD)
+    hashed = hash_password(PASSWORD) if EMAILS else ""
     for email in EMAILS:
         await fullauth.adapter.create_user(CreateUserSchema(email=email, password=PASSWORD), hashed)
     yield

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 password_hash = PasswordHash.recommended()
 oauth2_scheme = OAuth2PasswordBearer(tokenUrl="login")
-hashed = password_hash.hash(PASSWORD)
+hashed = password_hash.hash(PASSWORD) if EMAILS else ""
 db: dict[str, dict[str, Any]] = {
     email: {"username": email, "email": email, "hashed_password": hashed, "disabled": False} for email in EMAILS
 }

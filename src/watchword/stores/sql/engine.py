@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import StaticPool
 
 from watchword.core.errors import ConfigError, Unavailable
-from watchword.stores.sql import kept
+from watchword.stores.sql import kept, trips
 from watchword.stores.sql.kept import Kept
 
 NAME = "WATCHWORD_DATABASE_URL"
@@ -396,7 +396,7 @@ async def _begin_anew(connection: AsyncConnection) -> None:
 
 async def _open_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:
     """A connection. When it fails, its thread has a last word for the event loop: it must not come after the loop's end."""
-    connection = aiosqlite.connect(*arguments, **options)
+    connection = trips.connect(*arguments, **options)
     thread = connection._thread
     thread.daemon = True
     try:
