@@ -138,7 +138,7 @@ def kept(directory: Path, options: str) -> Iterator[PostgresServer]:
     settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= {options}"
     _run([*pg_ctl, "start", "-w", "-t", "300", "-l", str(log), "-o", settings])
     try:
-        yield PostgresServer(where, port)
+        yield PostgresServer(where, port, directory)
     finally:
         _run([*pg_ctl, "stop", "-m", "fast", "-t", "300"])
 
