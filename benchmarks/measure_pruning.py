@@ -148,7 +148,7 @@ def finish(pruned: dict[str, Found], arguments: argparse.Namespace) -> None:
             called = f"{NAMES[database]}: {name}, p99"
             rows += [
                 Row(called, quiet * 1000, "ms", ratio=1.0),
-                Row(f"{called} while a million dead rows are pruned", busy * 1000, "ms", ratio=busy / quiet),
+                Row(f"{called} while dead rows are pruned", busy * 1000, "ms", ratio=busy / quiet),
                 Row(f"{called}, with pruning times without", busy / quiet, bound=BOUND),
             ]
             bars.append(Bar(called, busy / quiet, mark=BOUND, ours=True))

@@ -1,4 +1,4 @@
-"""The revocation feed on SQLite: what it hears, and what happens when it does not."""
+"""The revocation feed, mostly on SQLite: what it hears, and what happens when it does not."""
 
 import asyncio
 import gc
@@ -10,16 +10,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from watchword.core.errors import Unavailable
 from watchword.core.keys import KeyRecord
 from watchword.core.models import Revoked
-from watchword.core.policy import Policy
+from watchword.core.policy import CLOCK_JUMP, Policy
 from watchword.ports import KeysChanged
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.revocations import SqlRevocations
 from watchword.stores.sql.sessions import SqlSessions
+from watchword.stores.sql.tables import feed
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing import FrozenClock
 from watchword.testing.contracts import NOW, opened, user
@@ -123,6 +125,23 @@ async def test_a_rewound_feed_is_loaded_anew(stores: SimpleNamespace) -> None:
     connection.close()
     await becomes_true(lambda: stores.following.covers(second.id, 5))
     assert not stores.following.covers(first.id, 0), "the set is that of the database again"
+
+
+async def test_a_start_loads_what_lives_and_not_what_waits_for_upkeep(database_url: str, clock: FrozenClock) -> None:
+    """Where upkeep had not run for long, a million dead rows took longer to load than a start on PostgreSQL may; and upkeep
+    follows a start."""
+    db = Database(database_url)
+    db.settle(here=True)
+    at = clock.timestamp()
+    ends = [at - CLOCK_JUMP.total_seconds(), at - 1, at + 60]
+    rows = [{"session_id": f"s{place}", "generation": 0, "expires_at": end} for place, end in enumerate(ends)]
+    async with db.write() as connection:
+        await connection.execute(insert(feed), rows)
+    store = SqlRevocations(db, clock, Policy())
+    await store.start()
+    assert [store.covers(f"s{place}", 0) for place in range(3)] == [False, True, True]
+    await store.stop()
+    await db.close()
 
 
 async def test_a_listener_that_fails_does_not_stop_the_feed(stores: SimpleNamespace) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from watchword.core.clock import Clock, SystemClock
 from watchword.core.models import Revoked
+from watchword.core.policy import CLOCK_JUMP
 from watchword.core.revoked import RevokedSet
 from watchword.ports import Change, KeysChanged
 
@@ -59,6 +60,10 @@ class Heard:
         for one in revoked:
             if self.revoked.add(one):
                 self._tell(one)
+
+    def dead_by(self) -> float:
+        """Revocations that expired before this (seconds since the epoch) need not be loaded: upkeep forgets them too."""
+        return self._clock.timestamp() - CLOCK_JUMP.total_seconds()
 
     def monotonic(self) -> float:
         """The clock by which the feed's silence is measured."""

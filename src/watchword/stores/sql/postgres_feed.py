@@ -195,7 +195,7 @@ class _Follower:
         if (heard := self._ear.heard()) is not None:
             at = heard.monotonic()
             heard.revoked.note()
-            heard.reload((await connection.execute(LIVE)).all())
+            heard.reload((await connection.execute(LIVE.where(feed.c.expires_at > heard.dead_by()))).all())
             heard.up_to(at)
 
     async def _follow(self, connection: AsyncConnection, lost: asyncio.Event) -> None:

@@ -14,6 +14,9 @@ logger: logging.Logger = logging.getLogger("watchword.feed")
 
 POLL_SECONDS = 0.1
 
+LIVE = "expires_at > ? OR position = (SELECT max(position) FROM watchword_feed)"
+"""And the newest row, by which a rewound feed is recognised."""
+
 STOP_SECONDS = 5.0
 """How long a stop waits for the thread."""
 
@@ -76,7 +79,7 @@ class Follower:
             heard.advance(rows[1:])
         else:
             heard.revoked.note()
-            rows = connection.execute(f"{columns} ORDER BY position").fetchall()
+            rows = connection.execute(f"{columns} WHERE {LIVE} ORDER BY position", [heard.dead_by()]).fetchall()
             heard.reload(rows)
         self._last = rows[-1] if rows else None
 
