@@ -112,9 +112,9 @@ def ours(logouts: int, workers: int, home: Path) -> dict[Case, list[float]]:
 
 async def accepted_for(peer: contestants.Contestant, urls: Sequence[str]) -> float:
     """Seconds after the logout on the first worker at which the second still let the token in; GIVE_UP at most."""
+    credentials: dict[str, Any] = {**peer.credentials()}
     async with httpx2.AsyncClient(timeout=60) as client:
-        form: dict[str, Any] = {**peer.credentials()}
-        answer = await client.post(f"{urls[0]}{peer.login_path}", **form)
+        answer = await client.post(f"{urls[0]}{peer.login_path}", **credentials)
         bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}
         assert (await client.get(f"{urls[1]}/items/", headers=bearer)).status_code == 200
         if (logout := LOGOUTS.get(peer)) is not None:
