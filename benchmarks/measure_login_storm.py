@@ -199,7 +199,14 @@ def tell(found: dict[str, Measured], arguments: argparse.Namespace) -> None:
         raw={
             name: {
                 "base_bytes": one.base,
-                "phases": {clients: {**phase.seen, "peak_bytes": phase.peak} for clients, phase in one.phases.items()},
+                "phases": {
+                    clients: {
+                        **phase.seen,
+                        "looks": sorted(round(look, 4) for look in phase.seen["looks"]),
+                        "peak_bytes": phase.peak,
+                    }
+                    for clients, phase in one.phases.items()
+                },
             }
             for name, one in found.items()
         },

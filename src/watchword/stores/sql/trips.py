@@ -18,9 +18,9 @@ class Cursor:
         self._connection = connection
         self._rows: list[Any] = []
         self.description: Any = None
-        self.rowcount = -1
+        self.rowcount: int = -1
         self.lastrowid: int | None = None
-        self.arraysize = 1
+        self.arraysize: int = 1
 
     async def __aenter__(self) -> Self:
         return self
