@@ -1,7 +1,10 @@
 """Where a request comes from: its address behind proxies, its host, its device."""
 
+import asyncio
+import contextlib
 import ipaddress
 import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.requests import HTTPConnection, Request
 
@@ -27,8 +30,24 @@ def describe(connection: HTTPConnection, policy: Policy) -> Client:
     )
 
 
-async def gone(request: Request) -> None:
-    """Ends when the client has hung up. For a request whose body was read."""
+@contextlib.asynccontextmanager
+async def watched(request: Request) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+    """Gives what ends when the client hangs up from now on. For a request whose body was read.
+
+    A server that says at once that the client has gone is not believed: some adapters and test clients always say so.
+    """
+    told = asyncio.ensure_future(_disconnected(request))
+    told.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    await asyncio.sleep(0)
+    hung_up = asyncio.get_running_loop().create_future() if told.done() else told
+    try:
+        yield lambda: asyncio.shield(hung_up)
+    finally:
+        told.cancel()
+        hung_up.cancel()
+
+
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -1,6 +1,5 @@
 """Logging in, staying in, logging out, and the list of sessions."""
 
-from functools import partial
 from typing import Annotated
 
 import anyio.to_thread
@@ -34,7 +33,8 @@ def token_routes(open_house: Open) -> APIRouter:
         kit = await open_house()
         asked = scopes.parse(form.scope) or None
         origin = client.describe(request, kit.policy)
-        proof = await password.prove(kit, form.username, form.password, origin, partial(client.gone, request))
+        async with client.watched(request) as gone:
+            proof = await password.prove(kit, form.username, form.password, origin, gone)
         return _answer(response, await session.open(kit, proof, asked, origin))
 
     @router.post("/refresh", response_model=TokenAnswer, responses=refusals)
