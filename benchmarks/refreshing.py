@@ -16,6 +16,7 @@ from watchword.core.models import Session
 from watchword.core.opaque import Presented
 from watchword.core.passwords import Argon2Parameters
 from watchword.ports import Turn, Turned
+from watchword.server.app import HAND_OVER_SECONDS
 
 CHEAP = Argon2Parameters(memory_cost=8, time_cost=1, parallelism=1)
 
@@ -52,6 +53,7 @@ class Nowhere:
 
 
 def main(port: str) -> None:
+    sys.setswitchinterval(HAND_OVER_SECONDS)  # as `watchword serve` does
     app = FastAPI()
     auth = Auth(argon2=CHEAP).install(app, health=True)
 

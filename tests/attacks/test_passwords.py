@@ -206,14 +206,22 @@ async def test_a_server_that_calls_everybody_gone_keeps_nobody_out(house: House)
     assert await _login_and_hang_up(house, gone, PASSWORD) == 200
 
 
-async def _login_and_hang_up(house: House, hung_up: asyncio.Event, password: str = "a guess") -> int:
+async def test_a_middleware_that_gives_the_body_for_ever_stops_nobody(house: House) -> None:
+    """A common one reads the body, and gives it again whoever asks: who waits for its end would keep the whole worker busy."""
+    await house.register()
+    assert await _login_and_hang_up(house, asyncio.Event(), PASSWORD, for_ever=True) == 200
+
+
+async def _login_and_hang_up(
+    house: House, hung_up: asyncio.Event, password: str = "a guess", *, for_ever: bool = False
+) -> int:
     """The status of an answer that nobody reads."""
     body = [{"type": "http.request", "body": urlencode({"username": ADA, "password": password}).encode()}]
     status: list[int] = []
 
     async def receive() -> dict[str, Any]:
         if body:
-            return body.pop()
+            return body[0] if for_ever else body.pop()
         await hung_up.wait()
         return {"type": "http.disconnect"}
 

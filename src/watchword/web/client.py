@@ -48,8 +48,9 @@ async def watched(request: Request) -> AsyncIterator[Callable[[], Awaitable[obje
 
 
 async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    """A middleware that gives the body again and again, whoever asks, never says that the client has gone."""
+    if (await request.receive())["type"] != "http.disconnect":
+        await asyncio.Event().wait()
 
 
 def address(connection: HTTPConnection, trusted: tuple[str, ...]) -> str | None:
