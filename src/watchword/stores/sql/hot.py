@@ -24,6 +24,9 @@ SEEING = ("read committed", "read uncommitted")
 TOGETHER = 64
 """Statements in one of SQLite's transactions: other processes wait for its end."""
 
+SPELL = 32
+"""Transactions on one loan of a connection."""
+
 R = TypeVar("R")
 Work = Callable[[sqlite3.Connection], R]
 
@@ -121,23 +124,31 @@ class Together:
     async def _commit(self) -> None:
         try:
             while self._waiting:
-                now, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-                try:
-                    answers = await self._transaction([work for work, _ in now])
-                except Exception as error:
-                    for _, done in now:
-                        done.set_exception(error)
-                else:
-                    for (_, done), answer in zip(now, answers, strict=True):
-                        done.set_result(answer)
+                await self._spell()
         finally:
             self._committing = None
 
-    async def _transaction(self, works: list[Work[Any]]) -> list[Any]:
-        async with self._db.writing(), self._db.engine.connect() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
-            answers: list[Any] = await driver._execute(_do_all, driver._conn, works)
-            return answers
+    async def _spell(self) -> None:
+        """Some transactions on one connection. At the next loan it is looked at again whether the file is still the same."""
+        now: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+        try:
+            async with self._db.engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                for _ in range(SPELL):
+                    async with self._db.writing():
+                        now, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+                        answers = await driver._execute(_do_all, driver._conn, [work for work, _ in now])
+                    for (_, done), answer in zip(now, answers, strict=True):
+                        done.set_result(answer)
+                    now = []
+                    if not self._waiting:
+                        return
+        except Exception as error:
+            if not now:  # nobody's turn has come: whoever waits is told
+                now, self._waiting = self._waiting, []
+            for _, done in now:
+                if not done.done():
+                    done.set_exception(error)
 
 
 def _do_all(connection: sqlite3.Connection, works: list[Work[Any]]) -> list[Any]:
