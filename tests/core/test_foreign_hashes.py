@@ -339,3 +339,8 @@ class TestVectors:
 def test_any_text_is_read_or_refused_with_no_other_error(stored: str) -> None:
     with contextlib.suppress(UnusableHash):
         foreign_hashes.read(stored)
+
+
+def test_nothing_is_like_a_hash_that_nobody_knows() -> None:
+    with pytest.raises(UnusableHash):
+        foreign_hashes.likeness("no hash at all")

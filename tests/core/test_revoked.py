@@ -20,6 +20,17 @@ def test_nothing_is_revoked_in_the_beginning() -> None:
     assert not revoked.covers("a", 0)
 
 
+def test_what_is_added_while_the_list_is_read_stays() -> None:
+    """A logout between the reading of the whole list and its taking over is not in the list."""
+    revoked = RevokedSet()
+    revoked.note()
+    revoked.add(Revoked("a", 3, 100.0))
+    assert [one.session_id for one in revoked.replace([Revoked("b", 0, 100.0)])] == ["b"]
+    assert (revoked.covers("a", 3), revoked.covers("b", 0)) == (True, True)
+    revoked.replace([])
+    assert not revoked.covers("a", 3), "once, and not for ever"
+
+
 def test_a_revocation_covers_its_generation_and_those_before_it() -> None:
     revoked = RevokedSet()
     revoked.add(Revoked("a", 3, 100.0))
