@@ -122,9 +122,7 @@ def databases() -> Iterator[tuple[Path, servers.PostgresServer]]:
         os.chmod(folder, 0o755)  # PostgreSQL may have to run as somebody else
         server = servers.postgres(folder)
         open_.callback(servers.stop, folder)
-        for setting in ("fsync", "full_page_writes", "autovacuum"):
-            server.execute(f"ALTER SYSTEM SET {setting} = on")
-        server.execute("SELECT pg_reload_conf()")
+        server.wait_for_the_disk()
         yield folder, server
 
 

@@ -87,13 +87,6 @@ async def measure(urls: dict[str, str], rounds: int, seconds: float) -> dict[str
     return found
 
 
-def durable(server: servers.PostgresServer) -> None:
-    """The tests' server waits for no disk; this one does, as PostgreSQL does where nobody says otherwise."""
-    for setting in ("fsync", "full_page_writes", "autovacuum"):
-        server.execute(f"ALTER SYSTEM SET {setting} = on")
-    server.execute("SELECT pg_reload_conf()")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
@@ -104,7 +97,7 @@ def main() -> None:
         os.chmod(folder, 0o755)  # PostgreSQL may have to run as somebody else
         server = servers.postgres(folder)
         open_.callback(servers.stop, folder)
-        durable(server)
+        server.wait_for_the_disk()
         postgres = server.create_database()
         asyncio.run(databases.migrated(postgres))
         template = databases.sqlite_template(folder)

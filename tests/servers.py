@@ -62,6 +62,12 @@ class PostgresServer:
         """Drop the database, and cut off whoever is still connected to it."""
         self.execute(f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
 
+    def wait_for_the_disk(self) -> None:
+        """From now on do what a server does where nobody says otherwise: durable commits, and autovacuum."""
+        for setting in ("fsync", "full_page_writes", "autovacuum"):
+            self.execute(f"ALTER SYSTEM SET {setting} = on")
+        self.execute("SELECT pg_reload_conf()")
+
     def execute(self, statement: str) -> None:
         """Run a statement as its superuser, in no database of ours."""
         where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "postgres"]

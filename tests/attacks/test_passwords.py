@@ -6,6 +6,7 @@ PW-02, PW-03, PW-05) and how it is kept (PW-06) are in `tests/conformance`.
 
 import ast
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
@@ -196,6 +197,17 @@ async def test_a_login_whose_sender_has_hung_up_is_not_hashed_for(narrow: House,
     assert (await narrow.me(await login_before)).status_code == 200
     assert (await narrow.me(await login_after)).status_code == 200
     assert len(gate.came) == 2
+
+
+async def test_a_login_that_finds_no_place_costs_the_database_nothing(narrow: House) -> None:
+    """PW-07: a storm that is refused would still fill the database's pool, and everybody else's requests wait there."""
+    hashing = (await narrow.kit()).hashing
+    with contextlib.ExitStack() as storm:
+        for _ in range(ROOM):
+            storm.enter_context(hashing.place())
+        with narrow.statements() as seen:
+            assert (await narrow.try_login(ADA, PASSWORD)).status_code == 503
+    assert seen == []
 
 
 async def test_a_server_that_calls_everybody_gone_keeps_nobody_out(house: House) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.house import PATIENCE
 from tests.servers import PostgresServer
 from tests.services import until
 
@@ -130,6 +132,8 @@ async def test_a_refresh_that_is_cancelled_leaves_no_half_used_connection(postgr
     """The client hangs up while the statement waits behind another transaction: whoever comes next must not get its answer."""
     store = SqlSessions(postgres)
     await store.open(session("s"), R)
+    await turn(store, "s", 0)
+    (driver,) = postgres.kept._idle
     async with postgres.write() as other:
         await other.execute(text("SELECT 1 FROM watchword_sessions FOR UPDATE"))
         going = asyncio.create_task(postgres.kept.fetch("UPDATE watchword_sessions SET ip = ip RETURNING id", []))
@@ -143,7 +147,8 @@ async def test_a_refresh_that_is_cancelled_leaves_no_half_used_connection(postgr
         with pytest.raises(asyncio.CancelledError):
             await going
     assert postgres.kept._idle == []
-    assert (await turn(store, "s", 0)).answer is Turn.TURNED
+    assert driver.is_closed(), "and it is not kept open by nobody either"
+    assert (await turn(store, "s", 1)).answer is Turn.TURNED
 
 
 async def test_a_close_hangs_up_what_was_kept(postgres: Database) -> None:
@@ -190,6 +195,24 @@ async def test_who_comes_while_others_commit_shares_the_next_transaction(
     assert sum(sizes) == 10
     assert max(sizes) == 4
     assert len(sizes) < 10
+
+
+async def test_who_is_cancelled_in_a_crowd_takes_no_answer_from_the_others(sqlite: Database) -> None:
+    """One of three is gone when their transaction is committed: the others were turned, and are told so."""
+    together = hot.Together(sqlite)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_connection: sqlite3.Connection) -> str:
+        begun.set()
+        go_on.wait(PATIENCE)
+        return "done"
+
+    crowd = [asyncio.create_task(together.do(slow)) for _ in range(3)]
+    await asyncio.to_thread(begun.wait, PATIENCE)
+    crowd[0].cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await asyncio.gather(*crowd[1:]) == ["done", "done"]
 
 
 async def test_a_transaction_that_fails_did_nothing_for_anybody(

@@ -139,7 +139,8 @@ class Together:
                         now, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
                         answers = await driver._execute(_do_all, driver._conn, [work for work, _ in now])
                     for (_, done), answer in zip(now, answers, strict=True):
-                        done.set_result(answer)
+                        if not done.done():  # who was cancelled meanwhile is not told, and the others are
+                            done.set_result(answer)
                     now = []
                     if not self._waiting:
                         return
