@@ -15,6 +15,7 @@ from watchword.core import opaque, tokens
 from watchword.core.errors import AuthError
 from watchword.core.models import Client
 from watchword.flows import accounts, password, session, signing_keys, upkeep
+from watchword.stores.sql.engine import Database
 
 MASTER = "Cn4ryM4sterKeyOfTheFirstHouse7qX"
 NEW_MASTER = "Cn4ryM4sterKeyOfTheNextHouse9wZr"
@@ -202,8 +203,7 @@ class Run:
         db = house.auth._home.db
         login = await self.login(secret=SECOND)
         for table in ("watchword_users", "watchword_sessions", "watchword_feed", "watchword_keys", "watchword_facts"):
-            async with db.write() as connection:
-                await connection.execute(text(f"ALTER TABLE {table} RENAME TO away"))
+            await rename(db, table, "away")
             self.take(await house.try_login(ADA, SECOND))
             self.take(await house.try_refresh(login.refresh))
             self.take(await client.post("/logout", headers=login.headers))
@@ -227,11 +227,17 @@ class Run:
                 except AuthError as error:
                     self.shown += [*traceback.format_exception(error), repr(error), repr(error.__cause__)]
             await upkeep.attempt(kit)
-            async with db.write() as connection:
-                await connection.execute(text(f"ALTER TABLE away RENAME TO {table}"))
+            await rename(db, "away", table)
 
     def show(self, *values: object) -> None:
         self.shown += [shown for value in values for shown in (repr(value), str(value), f"{value}")]
+
+
+async def rename(db: Database, table: str, name: str) -> None:
+    """SQLite looks for the new name in the schema as its connection last saw it, so it has to look at it again first."""
+    async with db.write() as connection:
+        await connection.execute(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 - our own name
+        await connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
 
 @asynccontextmanager
