@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +17,8 @@ from sqlalchemy.engine.default import DefaultDialect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watchword.stores.sql import hot
+from watchword.stores.sql.kept import Kept
+from watchword.stores.sql.turning import TURN_AND_TELL
 
 WRITES = re.compile(r"(BEGIN|INSERT INTO|UPDATE|DELETE FROM)\b\s*(\w*)")
 
@@ -38,16 +40,29 @@ class Moments:
             self.reached("after COMMIT")
 
         DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
-        do_all, first = hot._do_all, hot.OneTrip.first
+        do_all, first, within = hot._do_all, hot.Straight.first, Kept.within
         hot._do_all = lambda connection, works: do_all(_Watched(connection, self), works)  # type: ignore[arg-type]
 
-        async def watched_first(one_trip: hot.OneTrip, statement: hot.Prepared, values: Mapping[str, Any]) -> Any:
-            self.reached(f"before {statement.sql.split()[0]}")
-            row = await first(one_trip, statement, values)
-            self.reached(f"after {statement.sql.split()[0]}")
+        async def watched_first(way: hot.Straight, statement: hot.Statement, values: Mapping[str, Any]) -> Any:
+            if statement is not TURN_AND_TELL:
+                return await first(way, statement, values)
+            self.reached("before WITH")
+            row = await first(way, statement, values)
+            self.reached("after WITH")
             return row
 
-        hot.OneTrip.first = watched_first  # type: ignore[assignment, method-assign]
+        async def watched_within(connections: Kept, isolation: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
+            async def watched(driver: Any) -> Any:
+                answer = await work(_WatchedDriver(driver, self))
+                self.reached("before COMMIT")
+                return answer
+
+            answer = await within(connections, isolation, watched)
+            self.reached("after COMMIT")
+            return answer
+
+        hot.Straight.first = watched_first  # type: ignore[method-assign, assignment]
+        Kept.within = watched_within  # type: ignore[method-assign, assignment]
 
     def arm(self) -> None:
         """From here on it counts."""
@@ -89,6 +104,20 @@ class _Watched:
         if statement == "COMMIT":
             self._moments.reached("after COMMIT")
         return done
+
+
+class _WatchedDriver:
+    """PostgreSQL's connection, as it is used without SQLAlchemy."""
+
+    def __init__(self, driver: Any, moments: Moments) -> None:
+        self._driver = driver
+        self._moments = moments
+
+    async def fetch(self, statement: str, *values: Any) -> Any:
+        self._moments.statement("before", statement)
+        rows = await self._driver.fetch(statement, *values)
+        self._moments.statement("after", statement)
+        return rows
 
 
 class _Answers:

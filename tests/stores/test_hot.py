@@ -19,6 +19,7 @@ from watchword.core.opaque import Presented
 from watchword.ports import Turn, Turned
 from watchword.stores.sql import hot, kept
 from watchword.stores.sql.engine import Database
+from watchword.stores.sql.kept import REFRESHES
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.testing import FrozenClock
 
@@ -107,7 +108,7 @@ async def test_connections_that_were_cut_meanwhile_are_not_tried(postgres: Datab
         await connection.execute(text(CUT))
 
     async def all_gone() -> bool:
-        return all(driver.is_closed() for driver in postgres.kept._idle)
+        return all(one.driver.is_closed() for one in postgres.kept[REFRESHES]._idle)
 
     await until(all_gone)
     turned = await asyncio.gather(*(turn(store, name, 1) for name in names))
@@ -119,12 +120,12 @@ async def test_who_waits_too_long_for_a_connection_is_told(postgres: Database) -
     store = SqlSessions(postgres)
     await store.open(session("s"), R)
     await turn(store, "s", 0)
-    postgres.kept._patience = 0.0
+    postgres.kept[REFRESHES]._patience = 0.0
     for _ in range(kept.MOST):
-        await postgres.kept._places.acquire()
+        await postgres.kept[REFRESHES]._places.acquire()
     with pytest.raises(Unavailable):
         await turn(store, "s", 1)
-    postgres.kept._places.release()
+    postgres.kept[REFRESHES]._places.release()
     assert (await turn(store, "s", 1)).answer is Turn.TURNED
 
 
@@ -133,10 +134,12 @@ async def test_a_refresh_that_is_cancelled_leaves_no_half_used_connection(postgr
     store = SqlSessions(postgres)
     await store.open(session("s"), R)
     await turn(store, "s", 0)
-    (driver,) = postgres.kept._idle
+    ((driver, _),) = postgres.kept[REFRESHES]._idle
     async with postgres.write() as other:
         await other.execute(text("SELECT 1 FROM watchword_sessions FOR UPDATE"))
-        going = asyncio.create_task(postgres.kept.fetch("UPDATE watchword_sessions SET ip = ip RETURNING id", []))
+        going = asyncio.create_task(
+            postgres.kept[REFRESHES].fetch("UPDATE watchword_sessions SET ip = ip RETURNING id", [])
+        )
 
         async def waits() -> bool:
             async with postgres.read() as third:
@@ -146,7 +149,7 @@ async def test_a_refresh_that_is_cancelled_leaves_no_half_used_connection(postgr
         going.cancel()
         with pytest.raises(asyncio.CancelledError):
             await going
-    assert postgres.kept._idle == []
+    assert postgres.kept[REFRESHES]._idle == []
     assert driver.is_closed(), "and it is not kept open by nobody either"
     assert (await turn(store, "s", 1)).answer is Turn.TURNED
 
@@ -155,7 +158,7 @@ async def test_a_close_hangs_up_what_was_kept(postgres: Database) -> None:
     store = SqlSessions(postgres)
     await store.open(session("s"), R)
     await turn(store, "s", 0)
-    (driver,) = postgres.kept._idle
+    ((driver, _),) = postgres.kept[REFRESHES]._idle
     await postgres.close()
     assert driver.is_closed()
     postgres.settle(here=True)
@@ -199,7 +202,7 @@ async def test_who_comes_while_others_commit_shares_the_next_transaction(
 
 async def test_who_is_cancelled_in_a_crowd_takes_no_answer_from_the_others(sqlite: Database) -> None:
     """One of three is gone when their transaction is committed: the others were turned, and are told so."""
-    together = hot.Together(sqlite)
+    together = hot.Together(sqlite, REFRESHES)
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(_connection: sqlite3.Connection) -> str:
@@ -207,7 +210,7 @@ async def test_who_is_cancelled_in_a_crowd_takes_no_answer_from_the_others(sqlit
         go_on.wait(PATIENCE)
         return "done"
 
-    crowd = [asyncio.create_task(together.do(slow)) for _ in range(3)]
+    crowd = [asyncio.create_task(together.share(hot._one_by_one, slow)) for _ in range(3)]
     await asyncio.to_thread(begun.wait, PATIENCE)
     crowd[0].cancel()
     await asyncio.sleep(0)

@@ -74,7 +74,7 @@ class Database:
         self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
         self._hosts = hosts
         self.engine: AsyncEngine = self._make()
-        self.kept: Kept = Kept(self.engine, POOL_SECONDS)
+        self.kept: dict[str, Kept] = self._keep()
         self.home: asyncio.AbstractEventLoop | None = None
         self._writing = _Turns()
         self._working: set[asyncio.Task[Any]] = set()
@@ -184,11 +184,12 @@ class Database:
             retire, self._retire = self._retire, None
             await asyncio.to_thread(retire)
         elif self._hosts is None and (self.home is None or self.home is asyncio.get_running_loop()):
-            await self.kept.close()
+            for one in self.kept.values():
+                await one.close()
             await self.engine.dispose()
         self.home = None
         self.engine = self._make()
-        self.kept = Kept(self.engine, POOL_SECONDS)
+        self.kept = self._keep()
         self._writing = _Turns()
 
     def aside(self, url: str | None = None) -> AsyncEngine:
@@ -206,6 +207,11 @@ class Database:
         engine = hosts or _create(self.url, is_sqlite=self.is_sqlite)
         _silence(engine.sync_engine)
         return engine
+
+    def _keep(self) -> dict[str, Kept]:
+        if (path := self.path) is not None:
+            return dict.fromkeys(kept.PURPOSES, Kept(self.engine, POOL_SECONDS, functools.partial(_is_of_file, path)))
+        return {purpose: Kept(self.engine, POOL_SECONDS, _is_open) for purpose in kept.PURPOSES}
 
     def _writing_options(self) -> dict[str, Any]:
         """A host's driver may begin transactions by itself, or isolate them otherwise than the verbs are written for."""
@@ -310,7 +316,7 @@ def _create(url: URL, *, is_sqlite: bool, name: str = NAME) -> AsyncEngine:
         engine = create_async_engine(
             url,
             pool_size=10,
-            max_overflow=10 - kept.MOST,
+            max_overflow=10 - len(kept.PURPOSES) * kept.MOST,
             pool_timeout=POOL_SECONDS,
             hide_parameters=True,
             isolation_level=ISOLATION,
@@ -420,6 +426,16 @@ def _check_file(path: Path, _connection: object, record: Any, _proxy: object) ->
         raise DisconnectionError("the database's file was replaced")
 
 
+def _is_of_file(path: Path, one: kept.One) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return bool(one.info["file"] == identity(path))
+    return False
+
+
+def _is_open(one: kept.One) -> bool:
+    return not one.driver.is_closed()
+
+
 def _begin_sqlite(connection: Connection) -> None:
     """Write transactions take the lock first; a single reading statement needs no transaction."""
     if connection.get_execution_options().get("watchword_writes"):
@@ -433,7 +449,9 @@ def _live(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _shut_down(loop: asyncio.AbstractEventLoop, thread: threading.Thread, engine: AsyncEngine, kept: Kept) -> None:
+def _shut_down(
+    loop: asyncio.AbstractEventLoop, thread: threading.Thread, engine: AsyncEngine, kept: dict[str, Kept]
+) -> None:
     """End a loop of our own, after what is at work there. Where that work was the last to hold the database, this runs in
     the loop's own thread, which can't wait for itself."""
     ending = asyncio.run_coroutine_threadsafe(_end(engine, kept), loop)
@@ -442,9 +460,10 @@ def _shut_down(loop: asyncio.AbstractEventLoop, thread: threading.Thread, engine
         thread.join(timeout=BUSY_TIMEOUT_MS / 1000 + 5)
 
 
-async def _end(engine: AsyncEngine, kept: Kept) -> None:
+async def _end(engine: AsyncEngine, kept: dict[str, Kept]) -> None:
     if at_work := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(at_work, timeout=BUSY_TIMEOUT_MS / 1000)
-    await kept.close()
+    for one in kept.values():
+        await one.close()
     with contextlib.suppress(Exception):
         await engine.dispose()

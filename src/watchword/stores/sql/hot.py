@@ -1,42 +1,48 @@
-"""The shortest way to a database for the verbs that run all the time, on engines of our own.
+"""The shortest way to a database for the verbs that run all the time: logins and refreshes.
 
-A statement is compiled once and goes straight to the driver, on a connection of SQLAlchemy's pool: for a statement with many
-expressions that costs a tenth of the CPU. On PostgreSQL it is a transaction by itself, in one round trip. On SQLite, where
-each commit waits for the disk, those that come meanwhile are committed together.
+A verb is written once, as a generator of its transaction's statements. On an engine of our own each is compiled once and goes
+straight to the driver: for a statement with many expressions that costs a tenth of the CPU. On a host's engine, which may
+watch each statement, SQLAlchemy runs them. On SQLite, where each commit waits for the disk, those that come meanwhile are
+committed together.
 """
 
 import asyncio
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Dialect, ReturnsRows, func, select
+from sqlalchemy import Dialect, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from watchword.core.errors import Unavailable
 from watchword.stores.sql import engine
 from watchword.stores.sql.engine import Database
+from watchword.stores.sql.kept import Kept
 
 SEEING = ("read committed", "read uncommitted")
 """Isolations in which each statement sees what was committed before it. PostgreSQL 13.2."""
 
 TOGETHER = 64
-"""Statements in one of SQLite's transactions: other processes wait for its end."""
+"""Verbs in one of SQLite's transactions: other processes wait for its end."""
 
 SPELL = 32
 """Transactions on one loan of a connection."""
 
 R = TypeVar("R")
+W = TypeVar("W")
 Work = Callable[[sqlite3.Connection], R]
+Share = Callable[[sqlite3.Connection, Sequence[W]], Sequence[R]]
+"""What does the works of several at once, in a connection's thread."""
 
 
 class Prepared:
-    """A Core statement with named bind parameters that returns rows, as one driver takes it."""
+    """A Core statement with named bind parameters, as one driver takes it."""
 
-    def __init__(self, statement: Any, returns: ReturnsRows, dialect: Dialect) -> None:
+    def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled: SQLCompiler = statement.compile(dialect=dialect)
-        columns = returns.exported_columns.values()
+        columns = statement.exported_columns.values()
         self.sql: str = str(compiled)
         self._fixed = compiled.params
         self._names = list(compiled.positiontup or ())
@@ -50,8 +56,8 @@ class Prepared:
             for place, one in enumerate(columns)
             if (out := one.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
         ]
-        make: Callable[[str, list[str]], Any] = namedtuple
-        self._row = make("Row", [one.key for one in columns])
+        make: Callable[..., Any] = namedtuple
+        self._row = make("Row", [one.key for one in columns], rename=True)
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order in which the driver wants them."""
@@ -66,60 +72,173 @@ class Prepared:
         return self._row._make(cells)
 
 
-class OneTrip:
-    """PostgreSQL: a statement is a transaction, and one round trip."""
+class Statement:
+    """A Core statement with named bind parameters, kept as each driver takes it."""
+
+    def __init__(self, core: Any) -> None:
+        self.core = core
+        self._prepared: dict[str, Prepared] = {}
+
+    def prepared(self, dialect: Dialect) -> Prepared:
+        """Compiled at the first time."""
+        found = self._prepared.get(dialect.name)
+        if found is None:
+            found = self._prepared[dialect.name] = Prepared(self.core, dialect)
+        return found
+
+
+Steps = Generator[tuple[Statement, Mapping[str, Any]], list[Any], R]
+"""A transaction: what it asks for, one statement after another, for which it is sent the rows; and what comes of it."""
+
+
+class Undo(Exception):
+    """What a transaction answers that is to be rolled back."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+
+class Way(Protocol):
+    """How statements reach a database."""
+
+    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        """The first row of a statement by itself that only reads; None when there is none. Raises Unavailable."""
+
+    async def run(self, steps: Steps[R]) -> R:
+        """What comes of a transaction, when it is committed. Raises Unavailable, and then nothing of it was done."""
+
+
+def way(db: Database, purpose: str) -> Way:
+    """The shortest there is to this database. `purpose` says whose connections it takes, of those that are kept."""
+    if db.is_hosts:
+        return ByCore(db)
+    return (Together if db.is_sqlite else Straight)(db, purpose)
+
+
+class ByCore:
+    """By way of SQLAlchemy, on a host's engine."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._alone: bool | None = None
 
-    async def first(self, statement: Prepared, values: Mapping[str, Any]) -> Any:
-        """The first row; None when there is none. Raises Unavailable."""
+    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        async with self._db.read() as connection:
+            return (await connection.execute(statement.core, values)).first()
+
+    async def run(self, steps: Steps[R]) -> R:
         try:
-            rows = await self._db.kept.fetch(statement.sql, statement.arguments(values))
+            async with self._db.write() as connection:
+                return await _drive(steps, lambda *step: _by_core(connection, *step))
+        except Undo as undo:
+            return undo.answer  # type: ignore[no-any-return]
+
+
+class _OnKept:
+    """On the connections that are kept for one purpose."""
+
+    def __init__(self, db: Database, purpose: str) -> None:
+        self._db = db
+        self._purpose = purpose
+
+    @property
+    def _kept(self) -> Kept:
+        return self._db.kept[self._purpose]
+
+
+class Straight(_OnKept):
+    """PostgreSQL, straight to the driver."""
+
+    def __init__(self, db: Database, purpose: str) -> None:
+        super().__init__(db, purpose)
+        self._sees: bool | None = None
+
+    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        """Also for one that writes, if the database `sees`: it is a transaction, and one round trip."""
+        prepared = statement.prepared(self._db.engine.dialect)
+        try:
+            rows = await self._kept.fetch(prepared.sql, prepared.arguments(values))
         except Exception as error:
-            raise Unavailable(f"the database failed: {type(error).__name__}") from error
-        return statement.row(tuple(rows[0].values())) if rows else None
+            raise _failed(error) from error
+        return prepared.row(tuple(rows[0].values())) if rows else None
+
+    async def run(self, steps: Steps[R]) -> R:
+        dialect = self._db.engine.dialect
+
+        async def work(driver: Any) -> tuple[bool, Any]:
+            async def ask(statement: Statement, values: Mapping[str, Any]) -> list[Any]:
+                prepared = statement.prepared(dialect)
+                rows = await driver.fetch(prepared.sql, *prepared.arguments(values))
+                return [prepared.row(tuple(row.values())) for row in rows]
+
+            try:
+                return True, await _drive(steps, ask)
+            except Undo as undo:
+                return False, undo.answer
+
+        try:
+            return await self._kept.within(engine.ISOLATION, work)
+        except Exception as error:
+            raise _failed(error) from error
 
     async def sees(self) -> bool:
         """Whether a statement by itself sees what was committed before it, also after it had to wait. Else it needs a
         transaction that says so: an administrator chose another default."""
-        if self._alone is None:
+        if self._sees is None:
             async with self._db.read() as connection:
                 isolation = select(func.current_setting("default_transaction_isolation"))
-                self._alone = (await connection.execute(isolation)).scalar_one() in SEEING
-        return self._alone
+                self._sees = (await connection.execute(isolation)).scalar_one() in SEEING
+        return self._sees
 
 
-class Together:
+_Waiting = tuple[Share[Any, Any], Any, "asyncio.Future[Any]"]
+
+
+class Together(_OnKept):
     """SQLite: whoever comes while others commit shares the next transaction, and its one wait for the disk."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self._waiting: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+    def __init__(self, db: Database, purpose: str) -> None:
+        super().__init__(db, purpose)
+        self._waiting: list[_Waiting] = []
         self._committing: asyncio.Task[None] | None = None
 
-    async def do(self, work: Work[R]) -> R:
-        """What `work` answers, when it is committed. It runs in the connection's thread, after those that came before.
+    async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        prepared = statement.prepared(self._db.engine.dialect)
 
-        Raises Unavailable, and then nothing of its transaction was done.
+        async def ask(driver: Any) -> list[Any]:
+            rows: list[Any] = await driver._execute(_rows, driver._conn, prepared, values)
+            return rows
+
+        try:
+            rows = await self._kept.lend(ask)
+        except Exception as error:
+            raise _failed(error) from error
+        return rows[0] if rows else None
+
+    async def run(self, steps: Steps[R]) -> R:
+        dialect = self._db.engine.dialect
+        return await self.share(_one_by_one, lambda connection: _run(steps, connection, dialect))
+
+    async def share(self, how: Share[W, R], work: W) -> R:
+        """What `work` comes to, when it is committed: with those of others that are done in the same way, after what came
+        before. Raises Unavailable, and then nothing of its transaction was done.
         """
         loop = asyncio.get_running_loop()
-        mine: tuple[Work[R], asyncio.Future[R]] = work, loop.create_future()
+        mine: _Waiting = (how, work, loop.create_future())
         self._waiting.append(mine)
         if self._committing is None:
             self._committing = loop.create_task(self._commit())
         patience = loop.call_later(engine.TURN_SECONDS, self._give_up, mine)
         try:
-            return await mine[1]
+            answer: R = await mine[2]
+            return answer
         finally:
             patience.cancel()
 
-    def _give_up(self, one: tuple[Work[Any], asyncio.Future[Any]]) -> None:
+    def _give_up(self, one: _Waiting) -> None:
         """Who has waited so long for those before is told, unless the turn has come."""
         if one in self._waiting:
             self._waiting.remove(one)
-            one[1].set_exception(Unavailable("the database failed: somebody else writes for too long"))
+            one[2].set_exception(Unavailable("the database failed: somebody else writes for too long"))
 
     async def _commit(self) -> None:
         try:
@@ -129,40 +248,97 @@ class Together:
             self._committing = None
 
     async def _spell(self) -> None:
-        """Some transactions on one connection. At the next loan it is looked at again whether the file is still the same."""
-        now: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+        """Some transactions on one loan of a connection: at the next it is looked at again whether the file is the same."""
+        now: list[_Waiting] = []
+
+        async def some(driver: Any) -> None:
+            nonlocal now
+            for _ in range(SPELL):
+                async with self._db.writing():
+                    now, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+                    answers = await driver._execute(_do_all, driver._conn, [(how, work) for how, work, _ in now])
+                for (_, _, done), answer in zip(now, answers, strict=True):
+                    if not done.done():  # who was cancelled meanwhile is not told, and the others are
+                        done.set_result(answer)
+                now = []
+                if not self._waiting:
+                    return
+
         try:
-            async with self._db.engine.connect() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                for _ in range(SPELL):
-                    async with self._db.writing():
-                        now, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-                        answers = await driver._execute(_do_all, driver._conn, [work for work, _ in now])
-                    for (_, done), answer in zip(now, answers, strict=True):
-                        if not done.done():  # who was cancelled meanwhile is not told, and the others are
-                            done.set_result(answer)
-                    now = []
-                    if not self._waiting:
-                        return
+            await self._kept.lend(some)
         except Exception as error:
             if not now:  # nobody's turn has come: whoever waits is told
                 now, self._waiting = self._waiting, []
-            for _, done in now:
+            for _, _, done in now:
                 if not done.done():
                     done.set_exception(error)
 
 
-def _do_all(connection: sqlite3.Connection, works: list[Work[Any]]) -> list[Any]:
+def _do_all(connection: sqlite3.Connection, works: Sequence[tuple[Share[Any, Any], Any]]) -> list[Any]:
     """In the connection's own thread: one trip there for all of it."""
+    shared: dict[Share[Any, Any], list[int]] = {}
+    for place, (how, _) in enumerate(works):
+        shared.setdefault(how, []).append(place)
+    answers: list[Any] = [None] * len(works)
     try:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            answers = [work(connection) for work in works]
+            for how, places in shared.items():
+                for place, answer in zip(places, how(connection, [works[one][1] for one in places]), strict=True):
+                    answers[place] = answer
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
     except sqlite3.Error as error:
-        raise Unavailable(f"the database failed: {type(error).__name__}") from error
+        raise _failed(error) from error
     return answers
+
+
+def _one_by_one(connection: sqlite3.Connection, works: Sequence[Work[R]]) -> list[R]:
+    return [work(connection) for work in works]
+
+
+def _run(steps: Steps[R], connection: sqlite3.Connection, dialect: Dialect) -> R:
+    """Within a transaction that others share: what is undone is its own part."""
+    connection.execute("SAVEPOINT mine")
+    try:
+        answer = drive(steps, connection, dialect)
+    except Undo as undo:
+        answer = undo.answer
+        connection.execute("ROLLBACK TO mine")
+    connection.execute("RELEASE mine")
+    return answer
+
+
+def drive(steps: Steps[R], connection: sqlite3.Connection, dialect: Dialect) -> R:
+    """What comes of the steps within a transaction of SQLite's, in the connection's thread."""
+    try:
+        statement, values = next(steps)
+        while True:
+            statement, values = steps.send(_rows(connection, statement.prepared(dialect), values))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def _rows(connection: sqlite3.Connection, prepared: Prepared, values: Mapping[str, Any]) -> list[Any]:
+    return [prepared.row(raw) for raw in connection.execute(prepared.sql, prepared.arguments(values)).fetchall()]
+
+
+async def _by_core(connection: AsyncConnection, statement: Statement, values: Mapping[str, Any]) -> list[Any]:
+    result = await connection.execute(statement.core, values)
+    return list(result.all()) if result.returns_rows else []
+
+
+async def _drive(steps: Steps[R], ask: Callable[[Statement, Mapping[str, Any]], Awaitable[list[Any]]]) -> R:
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(await ask(*step))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def _failed(error: Exception) -> Unavailable:
+    return Unavailable(f"the database failed: {type(getattr(error, 'orig', None) or error).__name__}")

@@ -1,30 +1,60 @@
-"""A few connections to PostgreSQL that are kept for the verbs that run all the time."""
+"""A few connections that are kept for the verbs that run all the time."""
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 MOST = 5
-"""So many of a worker's connections are kept; who comes while all are at work waits for the first."""
+"""So many of a worker's connections are kept for one purpose; who comes while all are at work waits for the first."""
+
+REFRESHES, LOGINS = PURPOSES = ("refreshes", "logins")
+"""On PostgreSQL logins wait for each other: for the user's lock, for the attempts of a network. A refresh does not wait for
+them."""
 
 GOOD_BYE_SECONDS = 2.0
+
+R = TypeVar("R")
+
+
+class One(NamedTuple):
+    """A driver's connection, and what was noted when it was made."""
+
+    driver: Any
+    info: Mapping[str, Any]
 
 
 class Kept:
     """Connections that an engine has made, and that its pool has forgotten: SQLAlchemy's ceremony at each loan costs more CPU
-    than the statement. So a refresh does not wait for logins either. They live on the engine's event loop."""
+    than the statement. They live on the engine's event loop. `good` tells whether one may be used again."""
 
-    def __init__(self, engine: AsyncEngine, patience: float) -> None:
+    def __init__(self, engine: AsyncEngine, patience: float, good: Callable[[One], bool]) -> None:
         self._engine = engine
         self._patience = patience
-        self._idle: list[Any] = []
+        self._good = good
+        self._idle: list[One] = []
         self._places = asyncio.Semaphore(MOST)
 
     async def fetch(self, statement: str, values: Sequence[Any]) -> Any:
-        """The driver's rows for one statement. A connection that fails is thrown away.
+        """PostgreSQL's rows for one statement. Raises as `lend`."""
+        return await self.lend(lambda driver: driver.fetch(statement, *values))
+
+    async def within(self, isolation: str, work: Callable[[Any], Awaitable[tuple[bool, R]]]) -> R:
+        """What comes of `work` in a transaction of PostgreSQL's, which is committed if it says so and else rolled back.
+        Raises as `lend`."""
+
+        async def whole(driver: Any) -> R:
+            await driver.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+            well, answer = await work(driver)
+            await driver.execute("COMMIT" if well else "ROLLBACK")
+            return answer
+
+        return await self.lend(whole)
+
+    async def lend(self, work: Callable[[Any], Awaitable[R]]) -> R:
+        """What `work` does with a connection that is nobody else's meanwhile. One that fails is thrown away.
 
         Raises what the driver raises, and TimeoutError when all are at work for so many seconds as the pool's patience.
         """
@@ -34,38 +64,40 @@ class Kept:
         else:
             await self._places.acquire()
         try:
-            driver = self._again() or await self._connect()
+            one = self._again() or await self._connect()
             try:
-                rows = await driver.fetch(statement, *values)
+                answer = await work(one.driver)
             except BaseException:
-                driver.terminate()
+                one.driver.terminate()
                 raise
-            self._idle.append(driver)
+            self._idle.append(one)
         finally:
             self._places.release()
-        return rows
+        return answer
 
     async def close(self) -> None:
         """Hang up."""
         idle, self._idle = self._idle, []
-        for driver in idle:
+        for one in idle:
             with contextlib.suppress(Exception):
-                await driver.close(timeout=GOOD_BYE_SECONDS)
+                async with asyncio.timeout(GOOD_BYE_SECONDS):
+                    await one.driver.close()
 
-    def _again(self) -> Any:
-        """One that is still a connection: where the server was restarted, all are gone at once."""
+    def _again(self) -> One | None:
+        """One that is still good: where the server was restarted, or the file replaced, none is."""
         while self._idle:
-            driver = self._idle.pop()
-            if not driver.is_closed():
-                return driver
+            one = self._idle.pop()
+            if self._good(one):
+                return one
+            one.driver.terminate()
         return None
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> One:
         """A new one, or one of the pool's. What was cut there is found out here."""
         while True:
             connection = await self._engine.raw_connection()
-            driver: Any = connection.driver_connection
-            if not driver.is_closed():
+            one = One(connection.driver_connection, dict(connection.info))
+            if self._good(one):
                 connection.detach()
-                return driver
+                return one
             connection.invalidate()

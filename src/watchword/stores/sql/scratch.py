@@ -1,28 +1,22 @@
 """`ports.Scratch` on SQL: one statement counts an attempt against all of its limits, one uses up what may be used once."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Table, and_, case, delete, literal, select
+from sqlalchemy import BigInteger, Table, and_, bindparam, case, delete, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core.policy import LEEWAY
 from watchword.ports import Hit, Limit
-from watchword.stores.sql import pruning
+from watchword.stores.sql import hot, kept, pruning
 from watchword.stores.sql.engine import Database, verb
+from watchword.stores.sql.hot import Statement, Steps, Undo, Way
 from watchword.stores.sql.tables import greatest, hits, single_use
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
-
-
-class _Refused(Exception):
-    """Rolls back what the other limits had counted."""
-
-    def __init__(self, wait: timedelta) -> None:
-        self.wait = wait
 
 
 class SqlScratch:
@@ -30,35 +24,21 @@ class SqlScratch:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._way: Way = hot.way(db, kept.LOGINS)
 
     @verb
     async def hit(self, limits: Sequence[Limit], now: datetime) -> Hit:
         """See `ports.Scratch.hit`."""
-        at = _milliseconds(now - EPOCH)
-        try:
-            async with self._db.write() as connection:
-                spared = await _spared(connection, limits, at)
-                counting = tuple(one for one in limits if one.key not in spared)
-                rows = (await connection.execute(self._count(counting, at))).all() if counting else []
-                counted = {row.key: row.until for row in rows}
-                if len(counted) < len(counting):
-                    raise _Refused(await _wait(connection, [one for one in counting if one.key not in counted], at))
-        except _Refused as refused:
-            return Hit(wait=refused.wait)
-        last = any(counted[one.key] + _interval(one) > at + _milliseconds(one.period) for one in counting)
-        return Hit(last=last, counted=counting)
+        return await self._way.run(self._hit(limits, _milliseconds(now - EPOCH)))
 
     @verb
     async def take_back(
         self, limits: Sequence[Limit], *, remember: str | None = None, until: datetime | None = None
     ) -> None:
         """See `ports.Scratch.take_back`."""
-        async with self._db.write() as connection:
-            if limits:
-                await connection.execute(self._uncount(limits))
-            if remember is not None and until is not None:
-                row = {"key": remember, "until": _milliseconds(until - EPOCH)}
-                await connection.execute(self._upsert(hits, [row], ["key"], ["until"]))
+        remembered = [(remember, until)] if remember is not None and until is not None else []
+        if limits or remembered:
+            await self._way.run(self._take_back(limits, remembered))
 
     @verb
     async def keep(self, purpose: str, key: str, value: str, until: datetime) -> None:
@@ -86,36 +66,31 @@ class SqlScratch:
             removed = await pruning.remove(connection, hits, over, hits.c.until, limit)
             return removed + await pruning.remove(connection, single_use, late, single_use.c.until, limit)
 
-    def _count(self, limits: Sequence[Limit], at: int) -> Any:
-        """Add each limit's interval to its row, where there is room: GCRA's whole rule. A row that has none is not returned.
-
-        A row that is further ahead than clocks may differ has room for one. With none, its owner would wait as long as the
-        clock was wrong; if it were empty, workers whose clocks differ would give each other's guesses back.
-
-        Rows are locked in the order of `limits`, which is that of every caller, so nobody waits in a circle.
-        """
-        insert = (sqlite if self._db.is_sqlite else postgresql).insert(hits)
-        rows = [{"key": one.key, "until": at + _interval(one)} for one in limits]
-        interval = insert.excluded.until - _big(at)
-        full = _each(limits, lambda one: at + _milliseconds(one.period))
-        ahead = hits.c.until > full + _big(_milliseconds(LEEWAY))  # of a clock that has been turned back since
-        then = case((ahead, full), else_=greatest(hits.c.until, _big(at)) + interval)
-        return (
-            insert.values(rows)
-            .on_conflict_do_update(
-                index_elements=["key"],
-                set_={"until": then},
-                where=then <= full,
+    def _hit(self, limits: Sequence[Limit], at: int) -> Steps[Hit]:
+        spared = yield from _spared(limits, at)
+        counting = tuple(one for one in limits if one.key not in spared)
+        rows = []
+        if counting:
+            values = _numbered(
+                key=[one.key for one in counting],
+                until=[at + _interval(one) for one in counting],
+                full=[at + _milliseconds(one.period) for one in counting],
             )
-            .returning(hits.c.key, hits.c.until)
-        )
+            rows = yield _counting(len(counting), self._db.is_sqlite), {"at": at, **values}
+        counted = {row.key: row.until for row in rows}
+        if len(counted) < len(counting):  # what the other limits have counted is rolled back
+            wait = yield from _wait([one for one in counting if one.key not in counted], at)
+            raise Undo(Hit(wait=wait))
+        last = any(counted[one.key] + _interval(one) > at + _milliseconds(one.period) for one in counting)
+        return Hit(last=last, counted=counting)
 
-    def _uncount(self, limits: Sequence[Limit]) -> Any:
-        """Take each limit's interval off its row. An update would lock the rows in an order of its own."""
-        insert = (sqlite if self._db.is_sqlite else postgresql).insert(hits)
-        return insert.values([{"key": one.key, "until": 0} for one in limits]).on_conflict_do_update(
-            index_elements=["key"], set_={"until": hits.c.until - _each(limits, _interval)}
+    def _take_back(self, limits: Sequence[Limit], remembered: Sequence[tuple[str, datetime]]) -> Steps[None]:
+        values = _numbered(
+            key=[one.key for one in limits] + [key for key, _ in remembered],
+            until=[0 for _ in limits] + [_milliseconds(until - EPOCH) for _, until in remembered],
+            interval=[_interval(one) for one in limits],
         )
+        yield _taking_back(len(limits), len(remembered), self._db.is_sqlite), values
 
     def _upsert(self, table: Table, rows: list[dict[str, Any]], index: list[str], changed: list[str]) -> Any:
         insert = (sqlite if self._db.is_sqlite else postgresql).insert(table)
@@ -123,26 +98,80 @@ class SqlScratch:
         return insert.values(rows).on_conflict_do_update(index_elements=index, set_=new)
 
 
-async def _spared(connection: AsyncConnection, limits: Sequence[Limit], at: int) -> set[str]:
+def _spared(limits: Sequence[Limit], at: int) -> Steps[set[str]]:
     """The keys of those limits whose exception is remembered. (In the upsert it would not follow a host's schema.)"""
-    exceptions = {one.unless for one in limits if one.unless is not None}
+    exceptions = sorted({one.unless for one in limits if one.unless is not None})
     if not exceptions:
         return set()
-    found = select(hits.c.key).where(hits.c.key.in_(exceptions), hits.c.until > at)
-    remembered = {row.key for row in await connection.execute(found)}
+    found = yield _finding(len(exceptions)), _numbered(key=exceptions)
+    remembered = {row.key for row in found if row.until > at}
     return {one.key for one in limits if one.unless in remembered}
 
 
-async def _wait(connection: AsyncConnection, refusing: Sequence[Limit], at: int) -> timedelta:
+def _wait(refusing: Sequence[Limit], at: int) -> Steps[timedelta]:
     """Until the last of these limits has room for one."""
-    found = select(hits.c.key, hits.c.until).where(hits.c.key.in_([one.key for one in refusing]))
-    untils = {row.key: row.until for row in await connection.execute(found)}
+    found = yield _finding(len(refusing)), _numbered(key=[one.key for one in refusing])
+    untils = {row.key: row.until for row in found}
     waits = [untils.get(one.key, at) + _interval(one) - _milliseconds(one.period) - at for one in refusing]
     return max(waits, default=0) * MILLISECOND
 
 
-def _each(limits: Sequence[Limit], value: Any) -> Any:
-    return case({one.key: _big(value(one)) for one in limits}, value=hits.c.key)
+@functools.lru_cache
+def _counting(limits: int, is_sqlite: bool) -> Statement:
+    """Add each limit's interval to its row, where there is room: GCRA's whole rule. A row that has none is not returned.
+
+    A row that is further ahead than clocks may differ has room for one. With none, its owner would wait as long as the
+    clock was wrong; if it were empty, workers whose clocks differ would give each other's guesses back.
+
+    Rows are locked in the order of the limits, which is that of every caller, so nobody waits in a circle.
+    """
+    insert = (sqlite if is_sqlite else postgresql).insert(hits)
+    at = bindparam("at", type_=BigInteger)
+    full = _each(limits, lambda n: _number("full", n))
+    ahead = hits.c.until > full + _big(_milliseconds(LEEWAY))  # of a clock that has been turned back since
+    then = case((ahead, full), else_=greatest(hits.c.until, at) + insert.excluded.until - at)
+    return Statement(
+        insert.values(_rows(limits))
+        .on_conflict_do_update(index_elements=["key"], set_={"until": then}, where=then <= full)
+        .returning(hits.c.key, hits.c.until)
+    )
+
+
+@functools.lru_cache
+def _taking_back(limits: int, remembered: int, is_sqlite: bool) -> Statement:
+    """Take each limit's interval off its row, and set those that come after them. An update would lock the rows in an order of
+    its own."""
+    insert = (sqlite if is_sqlite else postgresql).insert(hits)
+    back = _each(limits, lambda n: hits.c.until - _number("interval", n), insert.excluded.until)
+    rows = _rows(limits + remembered)
+    return Statement(insert.values(rows).on_conflict_do_update(index_elements=["key"], set_={"until": back}))
+
+
+@functools.lru_cache
+def _finding(keys: int) -> Statement:
+    return Statement(select(hits.c.key, hits.c.until).where(or_(*(hits.c.key == _key(n) for n in range(keys)))))
+
+
+def _rows(count: int) -> list[dict[str, Any]]:
+    return [{"key": _key(n), "until": _number("until", n)} for n in range(count)]
+
+
+def _each(limits: int, value: Callable[[int], Any], other: Any = None) -> Any:
+    if not limits:
+        return other
+    return case(*((hits.c.key == _key(n), value(n)) for n in range(limits)), else_=other)
+
+
+def _key(n: int) -> Any:
+    return bindparam(f"key{n}", type_=hits.c.key.type)
+
+
+def _number(name: str, n: int) -> Any:
+    return bindparam(f"{name}{n}", type_=BigInteger)
+
+
+def _numbered(**values: Sequence[Any]) -> dict[str, Any]:
+    return {f"{name}{n}": value for name, listed in values.items() for n, value in enumerate(listed)}
 
 
 def _big(number: int) -> Any:

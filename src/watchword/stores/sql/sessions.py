@@ -1,25 +1,18 @@
 """`ports.Sessions` on SQL."""
 
-import functools
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Float,
-    LargeBinary,
+    Integer,
     Row,
+    Text,
     and_,
     bindparam,
-    case,
-    cast,
-    extract,
     func,
     insert,
-    literal_column,
-    null,
     select,
     update,
 )
@@ -31,17 +24,16 @@ from watchword.core.models import Revoked, Session
 from watchword.core.opaque import MAX_GENERATION, Presented
 from watchword.core.policy import LEEWAY, MAX_SESSIONS
 from watchword.ports import Turn, Turned
-from watchword.stores.sql import pruning
+from watchword.stores.sql import hot, kept, pruning
 from watchword.stores.sql.engine import Database, verb
-from watchword.stores.sql.hot import SEEING, OneTrip, Prepared, Together
-from watchword.stores.sql.tables import ID, UtcDateTime, feed, greatest, sessions
+from watchword.stores.sql.hot import SEEING, Statement, Steps, Straight, Together, Way
+from watchword.stores.sql.tables import ID, feed, sessions
+from watchword.stores.sql.turning import REPEATED, REUSED, REWOUND, TURN, TURN_AND_TELL, TURNED, Crowd, alive, instant
 
-TURNED, REPEATED, REUSED, REWOUND = range(4)
 USER_LOCKS = 0x77617463
 """Sets our advisory locks apart from the host's: "watc"."""
 
-TELL = f"INSERT INTO {feed.name} (session_id, generation, expires_at) VALUES (?, ?, ?)"  # noqa: S608 - our own name
-"""As the driver of SQLite takes it."""
+TOLD = ("session_id", "generation", "expires_at")
 
 ANSWERS = {TURNED: Turn.TURNED, REPEATED: Turn.REPEATED, REUSED: Turn.REUSED, REWOUND: Turn.REWOUND}
 
@@ -51,10 +43,9 @@ class SqlSessions:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        ours = not db.is_hosts
-        self._together: Together | None = Together(db) if ours and db.is_sqlite else None
-        self._one_trip: OneTrip | None = OneTrip(db) if ours and not db.is_sqlite else None
-        self._hot: Prepared = Prepared(TURN if db.is_sqlite else _telling(TURN), sessions, db.engine.dialect)
+        self._logins: Way = hot.way(db, kept.LOGINS)
+        self._refreshes: Way = hot.way(db, kept.REFRESHES)
+        self._crowd = Crowd(db.engine.dialect)
 
     @verb
     async def open(self, session: Session, r: bytes) -> tuple[Revoked, ...]:
@@ -79,10 +70,7 @@ class SqlSessions:
             "user_agent": session.user_agent,
             "ip": session.ip,
         }
-        async with self._db.write() as connection:
-            await keep_out(connection, session.user_id)
-            await connection.execute(insert(sessions).values(row))
-            return await _make_room(connection, session)
+        return await self._logins.run(_open(row, is_sqlite=self._db.is_sqlite))
 
     @verb
     async def turn(
@@ -108,21 +96,23 @@ class SqlSessions:
     async def _turn(self, values: Mapping[str, Any]) -> Any:
         """The session's row as it is then, and in the same transaction the feed's word where it was closed; None where there
         is no such live session."""
-        if self._together is not None:
-            return await self._together.do(functools.partial(_turn_in_sqlite, self._hot, values))
-        if self._one_trip is not None and await self._one_trip.sees():
-            return await self._one_trip.first(self._hot, values)
-        async with self._db.write() as connection:
-            row = (await connection.execute(TURN, values)).first()
+        if isinstance(self._refreshes, Together):
+            return await self._refreshes.share(self._turn_crowd, values)
+        if isinstance(self._refreshes, Straight) and await self._refreshes.sees():
+            return await self._refreshes.first(TURN_AND_TELL, values)
+        return await self._refreshes.run(_turn(values))
+
+    def _turn_crowd(self, connection: sqlite3.Connection, crowd: Sequence[Mapping[str, Any]]) -> list[Any]:
+        rows = self._crowd.turn(connection, crowd)
+        for row, values in zip(rows, crowd, strict=True):
             if row is not None and row.answer == REUSED:
-                await revoke(connection, [_all_of(row, values["now"])])
-        return row
+                hot.drive(_tell([_all_of(row, values["now"])]), connection, self._db.engine.dialect)
+        return rows
 
     @verb
     async def get(self, session_id: str, now: datetime) -> Session | None:
         """See `ports.Sessions.get`."""
-        async with self._db.read() as connection:
-            row = (await connection.execute(select(sessions).where(sessions.c.id == session_id, alive(now)))).first()
+        row = await self._refreshes.first(GET, {"id": session_id, "now": now})
         return None if row is None else _session(row)
 
     @verb
@@ -168,35 +158,14 @@ class SqlSessions:
         return removed
 
 
-def alive(now: datetime) -> Any:
-    """The condition for a session that may still be refreshed: open, and within its idle and absolute lifetimes."""
-    return and_(sessions.c.closed_at.is_(None), sessions.c.idle_expires_at > now, sessions.c.expires_at > now)
-
-
 async def keep_out(connection: AsyncConnection, user_id: str) -> None:
     """Until this transaction ends, nobody else opens a session of the user or ends all of them.
 
     Whoever comes later waits for the sessions that are being opened, and then sees them. On SQLite every writer is alone.
     Raises ConfigError for a host's transaction that would not see them: its snapshot is older than the wait.
     """
-    if connection.dialect.name != "postgresql":
-        return
-    lock = func.pg_advisory_xact_lock(func.hashtextextended(user_id, USER_LOCKS))
-    locked = select(func.current_setting("transaction_isolation"), lock)
-    isolation = (await connection.execute(locked)).scalar_one()
-    if isolation not in SEEING:
-        raise ConfigError(
-            f"sessions are ended in a transaction that is isolated by {isolation.upper()}, which misses those that are "
-            'being opened. Begin it with connection.execution_options(isolation_level="READ COMMITTED").'
-        )
-
-
-async def _make_room(connection: AsyncConnection, new: Session) -> tuple[Revoked, ...]:
-    """Close what is over MAX_SESSIONS, what was used longest ago first and never `new`; `keep_out` goes before."""
-    others = and_(sessions.c.user_id == new.user_id, sessions.c.id != new.id, alive(new.created_at))
-    kept = select(sessions.c.id).where(others).order_by(sessions.c.used_at.desc(), sessions.c.id)
-    listed = (await connection.execute(kept.offset(MAX_SESSIONS - 1))).scalars().all()
-    return await end(connection, sessions.c.id.in_(listed), new.created_at) if listed else ()
+    if connection.dialect.name == "postgresql":
+        _refuse_older((await connection.execute(KEEP_OUT.core, {"user": user_id})).one())
 
 
 async def end_all(
@@ -230,21 +199,15 @@ async def change_scopes(
 
 async def end(connection: AsyncConnection, which: Any, now: datetime) -> tuple[Revoked, ...]:
     """Close the open sessions that match and revoke their access tokens, within the caller's transaction."""
-    statement = (
-        update(sessions)
-        .where(which, sessions.c.closed_at.is_(None))
-        .values(closed_at=now)
-        .returning(sessions.c.id, sessions.c.user_id, sessions.c.access_expires_at)
-    )
-    return await revoke(connection, [_all_of(row, now) for row in await connection.execute(statement)])
+    ended = await connection.execute(_ending(which).values(closed_at=now))
+    return await revoke(connection, [_all_of(row, now) for row in ended])
 
 
 async def revoke(connection: AsyncConnection, revoked: Iterable[Revoked]) -> tuple[Revoked, ...]:
     """Write revocations to the feed, within the caller's transaction."""
     listed = tuple(revoked)
     if listed:
-        rows = [{"session_id": r.session_id, "generation": r.generation, "expires_at": r.expires_at} for r in listed]
-        await connection.execute(insert(feed), rows)
+        await connection.execute(TELL.core, [_told(one) for one in listed])
     return listed
 
 
@@ -257,77 +220,46 @@ def until(access_expires_at: datetime, now: datetime) -> float:
     return (max(access_expires_at, now) + LEEWAY).timestamp()
 
 
-def _all_of(row: Row[Any], now: datetime) -> Revoked:
-    return Revoked(row.id, MAX_GENERATION, until(row.access_expires_at, now), row.user_id)
-
-
-def _least(one: Any, other: Any) -> Any:
-    return case((one < other, one), else_=other)
-
-
-def _turn() -> Any:
-    """The one statement that answers every row of the refresh table. SET reads the row as it was before."""
-    presented = bindparam("presented", type_=BigInteger)
-    now, repeats_since = _instant("now"), _instant("repeats_since")
-    current, turned_at = sessions.c.generation, sessions.c.turned_at
-    moves = presented >= current
-    repeats = and_(presented == current - 1, turned_at > repeats_since)
-    return (
-        update(sessions)
-        .where(
-            sessions.c.id == bindparam("session", type_=ID),
-            sessions.c.r_hash == bindparam("hash_of_r", type_=LargeBinary),
+def _refuse_older(row: Any) -> None:
+    """Raise ConfigError for a snapshot that is older than the wait for the lock."""
+    if row.isolation not in SEEING:
+        raise ConfigError(
+            f"sessions are ended in a transaction that is isolated by {row.isolation.upper()}, which misses those that are "
+            'being opened. Begin it with connection.execution_options(isolation_level="READ COMMITTED").'
         )
-        .where(alive(now))
-        .values(
-            generation=case((moves, presented + 1), else_=current),
-            turned_at=case((moves, now), else_=turned_at),
-            answer=case(
-                (presented == current, literal_column(str(TURNED))),
-                (presented > current, literal_column(str(REWOUND))),
-                (repeats, literal_column(str(REPEATED))),
-                else_=literal_column(str(REUSED)),
-            ),
-            closed_at=case((moves | repeats, null()), else_=now),
-            used_at=now,
-            idle_expires_at=_least(_instant("idle_until"), sessions.c.expires_at),
-            access_expires_at=greatest(
-                sessions.c.access_expires_at, _least(_instant("access_until"), sessions.c.expires_at)
-            ),
-        )
-        .returning(sessions)
-    )
 
 
-def _telling(turn: Any) -> Any:
-    """PostgreSQL's form: the feed hears of a session that was closed in the same statement."""
-    turned = turn.cte("turned")
-    end = greatest(turned.c.access_expires_at, _instant("now"))
-    revoked = select(
-        turned.c.id,
-        literal_column(str(MAX_GENERATION)),
-        cast(extract("epoch", end), Float(53)) + LEEWAY.total_seconds(),
-    )
-    told = insert(feed).from_select(
-        [feed.c.session_id, feed.c.generation, feed.c.expires_at], revoked.where(turned.c.answer == REUSED)
-    )
-    return select(turned).add_cte(told.cte("told"))
+def _open(row: Mapping[str, Any], *, is_sqlite: bool) -> Steps[tuple[Revoked, ...]]:
+    """Then close what is over MAX_SESSIONS, what was used longest ago first and never the new one."""
+    user, now = row["user_id"], row["created_at"]
+    if not is_sqlite:
+        (locked,) = yield KEEP_OUT, {"user": user}
+        _refuse_older(locked)
+    yield OPEN, row
+    over = yield MAKE_ROOM, {"user": user, "new": row["id"], "now": now, "kept": MAX_SESSIONS - 1}
+    return (yield from _tell([_all_of(one, now) for one in over]))
 
 
-def _turn_in_sqlite(turn: Prepared, values: Mapping[str, Any], connection: sqlite3.Connection) -> Any:
-    """Within a transaction that others share."""
-    found = connection.execute(turn.sql, turn.arguments(values)).fetchone()
-    if found is None:
-        return None
-    row = turn.row(found)
-    if row.answer == REUSED:
-        one = _all_of(row, values["now"])
-        connection.execute(TELL, (one.session_id, one.generation, one.expires_at))
+def _turn(values: Mapping[str, Any]) -> Steps[Any]:
+    row = next(iter((yield TURN, values)), None)
+    if row is not None and row.answer == REUSED:
+        yield from _tell([_all_of(row, values["now"])])
     return row
 
 
-def _instant(name: str) -> Any:
-    return bindparam(name, type_=UtcDateTime)
+def _tell(revoked: Iterable[Revoked]) -> Steps[tuple[Revoked, ...]]:
+    listed = tuple(revoked)
+    for one in listed:
+        yield TELL, _told(one)
+    return listed
+
+
+def _told(one: Revoked) -> dict[str, Any]:
+    return {f"told_{name}": getattr(one, name) for name in TOLD}
+
+
+def _all_of(row: Any, now: datetime) -> Revoked:
+    return Revoked(row.id, MAX_GENERATION, until(row.access_expires_at, now), row.user_id)
 
 
 def _session(row: Row[Any]) -> Session:
@@ -350,4 +282,29 @@ def _session(row: Row[Any]) -> Session:
     )
 
 
-TURN: Any = _turn()
+def _locking() -> Any:
+    lock = func.pg_advisory_xact_lock(func.hashtextextended(bindparam("user", type_=ID), USER_LOCKS))
+    return select(func.current_setting("transaction_isolation", type_=Text).label("isolation"), lock.label("locked"))
+
+
+def _making_room() -> Any:
+    user, now = bindparam("user", type_=ID), instant("now")
+    others = and_(sessions.c.user_id == user, sessions.c.id != bindparam("new", type_=ID), alive(now))
+    used = select(sessions.c.id).where(others).order_by(sessions.c.used_at.desc(), sessions.c.id)
+    over = sessions.c.id.in_(used.offset(bindparam("kept", type_=Integer)))
+    return _ending(over).values(closed_at=now)
+
+
+def _ending(which: Any) -> Any:
+    return (
+        update(sessions)
+        .where(which, sessions.c.closed_at.is_(None))
+        .returning(sessions.c.id, sessions.c.user_id, sessions.c.access_expires_at)
+    )
+
+
+KEEP_OUT: Statement = Statement(_locking())
+OPEN: Statement = Statement(insert(sessions))
+MAKE_ROOM: Statement = Statement(_making_room())
+TELL: Statement = Statement(insert(feed).inline().values({name: bindparam(f"told_{name}") for name in TOLD}))
+GET: Statement = Statement(select(sessions).where(sessions.c.id == bindparam("id", type_=ID), alive(instant("now"))))

@@ -59,6 +59,10 @@ class Connection(aiosqlite.Connection):
     def cursor(self) -> Cursor:  # type: ignore[override]
         return Cursor(self)
 
+    def terminate(self) -> None:
+        """Close it after what it is doing, without waiting for that."""
+        self.stop()
+
 
 def connect(*arguments: Any, **options: Any) -> Connection:
     """As `aiosqlite.connect`: to be awaited, and then open."""

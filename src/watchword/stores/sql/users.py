@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, or_, select, update
+from sqlalchemy import Column, Row, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,9 +14,20 @@ from watchword.core.errors import StillReferenced
 from watchword.core.models import Credentials, Revoked, User
 from watchword.core.scopes import text as text_of
 from watchword.ports import Added, Ending, NewUser
+from watchword.stores.sql import hot, kept
 from watchword.stores.sql.engine import Database, verb
+from watchword.stores.sql.hot import Statement, Way
 from watchword.stores.sql.sessions import change_scopes, end_all
 from watchword.stores.sql.tables import sessions, users
+
+
+def _by(column: Column[Any]) -> Statement:
+    return Statement(select(users).where(column == bindparam("value", type_=column.type)))
+
+
+BY_ID: Statement = _by(users.c.id)
+BY_EMAIL: Statement = _by(users.c.email)
+BY_USERNAME: Statement = _by(users.c.username)
 
 
 class SqlUsers:
@@ -24,6 +35,7 @@ class SqlUsers:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._way: Way = hot.way(db, kept.LOGINS)
 
     @verb
     async def add(self, user: NewUser) -> Added:
@@ -83,15 +95,15 @@ class SqlUsers:
     async def find(self, identifier: str) -> Credentials[User] | None:
         """See `ports.Users.find`."""
         if "@" in emails.fold(identifier[: emails.MAX_EMAIL + 1]):
-            column, value = users.c.email, emails.canonical_email(identifier)
+            statement, value = BY_EMAIL, emails.canonical_email(identifier)
         else:
-            column, value = users.c.username, emails.canonical_username(identifier)
-        return None if value is None else await self._one(column == value)
+            statement, value = BY_USERNAME, emails.canonical_username(identifier)
+        return None if value is None else await self._one(statement, value)
 
     @verb
     async def get(self, user_id: str) -> Credentials[User] | None:
         """See `ports.Users.get`."""
-        return await self._one(users.c.id == user_id)
+        return await self._one(BY_ID, user_id)
 
     @verb
     async def page(self, after: str, limit: int) -> list[Credentials[User]]:
@@ -161,9 +173,8 @@ class SqlUsers:
         except IntegrityError as error:
             raise StillReferenced("a row of another table points to the account") from error
 
-    async def _one(self, which: Any) -> Credentials[User] | None:
-        async with self._db.read() as connection:
-            row = (await connection.execute(select(users).where(which))).first()
+    async def _one(self, statement: Statement, value: str) -> Credentials[User] | None:
+        row = await self._way.first(statement, {"value": value})
         return None if row is None else Credentials(_user(row), row.password_hash)
 
 
