@@ -16,7 +16,7 @@ from watchword.core.models import Session
 from watchword.core.opaque import Presented
 from watchword.core.passwords import Argon2Parameters
 from watchword.ports import Turn, Turned
-from watchword.server.app import HAND_OVER_SECONDS
+from watchword.server.app import tune_process
 
 CHEAP = Argon2Parameters(memory_cost=8, time_cost=1, parallelism=1)
 
@@ -53,7 +53,6 @@ class Nowhere:
 
 
 def main(port: str) -> None:
-    sys.setswitchinterval(HAND_OVER_SECONDS)  # as `watchword serve` does
     app = FastAPI()
     auth = Auth(argon2=CHEAP).install(app, health=True)
 
@@ -62,6 +61,7 @@ def main(port: str) -> None:
         kit = await auth.open()
         auth._kit = dataclasses.replace(kit, sessions=Nowhere(kit.sessions))
 
+    tune_process()  # as `watchword serve` does
     uvicorn.run(app, port=int(port), log_level="warning", access_log=False)
 
 

@@ -68,6 +68,17 @@ def test_a_log_line_can_not_be_forged(tmp_path: Path, capsys: pytest.CaptureFixt
     assert re.search(r"[\x00-\x1f\x7f]", lines[0]) is None
 
 
+def test_a_process_of_its_own_is_tuned(tmp_path: Path) -> None:
+    """Otherwise it would pause for tens of milliseconds again and again, while what never goes is searched for garbage."""
+    look = (
+        "import gc, sys; from watchword.server.app import create_served_app; create_served_app(); "
+        "print(gc.get_freeze_count() > 10_000, sys.getswitchinterval())"
+    )
+    environment = {**os.environ, "WATCHWORD_DATA_DIR": str(tmp_path / "home")}
+    done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "0.0005"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_serves_as_a_process_and_stops_when_it_is_told(tmp_path: Path, workers: int) -> None:
     with socket.socket() as probe:

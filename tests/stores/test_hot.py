@@ -1,10 +1,12 @@
 """The shortest way to a database: a refresh is one statement and one trip on PostgreSQL, and shares its commit on SQLite."""
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +18,12 @@ from tests.services import until
 from watchword.core.errors import Unavailable
 from watchword.core.models import Session
 from watchword.core.opaque import Presented
-from watchword.ports import Turn, Turned
-from watchword.stores.sql import hot, kept
+from watchword.ports import Limit, Turn, Turned
+from watchword.stores.sql import hot, kept, turning
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.kept import REFRESHES
-from watchword.stores.sql.sessions import SqlSessions
+from watchword.stores.sql.scratch import SqlScratch
+from watchword.stores.sql.sessions import SqlSessions, keep_out
 from watchword.testing import FrozenClock
 
 NOW = FrozenClock().now()
@@ -218,22 +221,119 @@ async def test_who_is_cancelled_in_a_crowd_takes_no_answer_from_the_others(sqlit
     assert await asyncio.gather(*crowd[1:]) == ["done", "done"]
 
 
+async def test_one_session_comes_twice_in_a_crowd(sqlite: Database) -> None:
+    """RF-02: two tabs and a thief share a transaction. It is as if they came one after another, as they came."""
+    store = SqlSessions(sqlite)
+    for name in ("a", "b"):
+        await store.open(session(name), R)
+    wanted = [("a", 0), ("a", 0), ("b", 0), ("a", 1), ("a", 0), ("b", 1), ("a", 2), ("nobody", 0)]
+    go_on = threading.Event()
+    together: Any = store._refreshes
+    first = asyncio.create_task(together.share(hot._one_by_one, lambda _connection: go_on.wait(PATIENCE)))
+    await asyncio.sleep(0)
+    crowd = [asyncio.create_task(turn(store, *one)) for one in wanted]
+    await asyncio.sleep(0)
+    go_on.set()
+    answers = [one.answer.name for one in await asyncio.gather(*crowd)]
+    assert answers == ["TURNED", "REPEATED", "TURNED", "TURNED", "REUSED", "TURNED", "UNKNOWN", "UNKNOWN"]
+    assert await first is True
+    assert await store.get("a", NOW) is None
+    b = await store.get("b", NOW)
+    assert b is not None
+    assert b.generation == 2
+
+
+async def test_somebody_else_s_secret_turns_nothing_in_a_crowd(sqlite: Database) -> None:
+    """The attacker knows a session's id, and sends it with a secret of their own, beside the owner."""
+    store = SqlSessions(sqlite)
+    await store.open(session("a"), R)
+    forged = store.turn(Presented("a", 0, b"x" * 32), NOW, **LIFETIMES)
+    answers = [one.answer for one in await asyncio.gather(forged, turn(store, "a", 0))]
+    assert answers == [Turn.UNKNOWN, Turn.TURNED]
+
+
+@pytest.mark.parametrize("statement", [turning.LOOK, turning.TURN_CROWD], ids=["look", "turn"])
+async def test_a_crowd_is_found_by_the_ids_of_its_sessions(sqlite: Database, statement: hot.Statement) -> None:
+    """DL-06: a plan that begins with all open sessions would make each refresh cost what a million of them do."""
+    async with sqlite.read() as connection:
+        prepared = statement.prepared(connection.dialect)
+        values = tuple(prepared.arguments({"asked": "[]"}))
+        found = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {prepared.sql}", values)
+        plan = [str(row.detail) for row in found]
+    assert len(plan) == 2
+    assert plan[0].startswith("SCAN asked")
+    assert plan[1].startswith("SEARCH watchword_sessions")
+    assert plan[1].endswith("(id=?)")
+
+
+async def test_what_is_undone_in_a_shared_transaction_is_one_s_own_part(sqlite: Database) -> None:
+    """RL-01: a guess that is refused has counted against one limit before another had no room. That is taken back, and the
+    guess of somebody else, whose transaction it shared, stays counted."""
+    scratch = SqlScratch(sqlite)
+    full, free = (Limit(key, 1, timedelta(minutes=1)) for key in ("full", "free"))
+    assert (await scratch.hit([full], NOW)).wait is None
+    refused, counted = await asyncio.gather(
+        scratch.hit([free, full], NOW), scratch.hit([Limit("other", 1, timedelta(minutes=1))], NOW)
+    )
+    assert refused.wait is not None
+    assert counted.wait is None
+    assert (await scratch.hit([free], NOW)).wait is None
+    assert (await scratch.hit([Limit("other", 1, timedelta(minutes=1))], NOW)).wait is not None
+
+
+async def test_a_file_that_was_replaced_is_not_read_on_a_kept_connection(sqlite: Database, tmp_path: Path) -> None:
+    """A backup was put in the place of the database: what is kept open leads to the old file, which nobody else sees."""
+    store = SqlSessions(sqlite)
+    await store.open(session("before"), R)
+    assert sqlite.path is not None
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as copy,
+        contextlib.closing(sqlite3.connect(sqlite.path)) as whole,
+    ):
+        whole.backup(copy)
+    await store.open(session("after"), R)
+    assert await store.get("after", NOW) is not None
+    for one in sqlite.path.parent.glob(f"{sqlite.path.name}-*"):
+        one.unlink()
+    (tmp_path / "copy.db").replace(sqlite.path)
+    assert await store.get("before", NOW) is not None
+    assert await store.get("after", NOW) is None
+    assert (await turn(store, "before", 0)).answer is Turn.TURNED
+
+
+async def test_logins_that_wait_for_each_other_keep_no_refresh_waiting(postgres: Database) -> None:
+    """DL-06: the attacker signs in to one account in many tabs at once: each login waits for the account's lock, and holds a
+    connection. Whoever refreshes has others."""
+    store = SqlSessions(postgres)
+    await store.open(session("s"), R)
+    async with postgres.write() as other:
+        await keep_out(other, "u")
+        logins = [asyncio.create_task(store.open(session(f"s{number}"), R)) for number in range(3 * kept.MOST)]
+
+        async def all_wait() -> bool:
+            async with postgres.read() as third:
+                return int((await third.execute(text(WAITING))).scalar_one()) == kept.MOST
+
+        await until(all_wait)
+        assert (await turn(store, "s", 0)).answer is Turn.TURNED
+    await asyncio.gather(*logins)
+
+
 async def test_a_transaction_that_fails_did_nothing_for_anybody(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk is full at the second of three: the first must not believe that it was turned, nor be turned."""
+    """The disk is full after three were turned: none must not believe that it was turned, nor be turned."""
     store = SqlSessions(sqlite)
     for name in ("a", "b", "c"):
         await store.open(session(name), R)
-    row = hot.Prepared.row
+    turn_crowd = store._crowd.turn
 
-    def full(statement: hot.Prepared, raw: Sequence[Any]) -> Any:
-        if raw[0] == "b":
-            raise sqlite3.OperationalError("database or disk is full")
-        return row(statement, raw)
+    def full(connection: sqlite3.Connection, crowd: Sequence[Any]) -> list[Any]:
+        turn_crowd(connection, crowd)
+        raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(hot.Prepared, "row", full)
+        patch.setattr(store._crowd, "turn", full)
         failed = await asyncio.gather(*(turn(store, name, 0) for name in ("a", "b", "c")), return_exceptions=True)
     assert [type(one) for one in failed] == [Unavailable] * 3
     turned = await asyncio.gather(*(turn(store, name, 0) for name in ("a", "b", "c")))

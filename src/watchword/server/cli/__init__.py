@@ -87,7 +87,7 @@ def serve(
     asyncio.run(_welcome(chosen))
     with _well_ended():
         uvicorn.run(
-            "watchword.server.app:create_app",
+            "watchword.server.app:create_served_app",
             factory=True,
             host=host,
             port=port,
