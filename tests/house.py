@@ -116,6 +116,12 @@ class House:
             finally:
                 event.remove(engine, "before_cursor_execute", note)
 
+    def let_go(self) -> None:
+        """Hang up what is kept for logins and refreshes: the next connections come from the pool."""
+        assert self.auth._home is not None
+        for kept in self.auth._home.db.kept.values():
+            kept.let_go()
+
     def socket(
         self, path: str, login: Login | None = None, *, subprotocols: tuple[str, ...] = (), **more: Any
     ) -> "Socket":

@@ -179,9 +179,11 @@ def no_more_pages(house: House, path: Path) -> Iterator[None]:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
     full, free = limit(pages), limit(2**30)
     event.listen(database, "checkout", full)
+    house.let_go()
     yield
     event.remove(database, "checkout", full)
     event.listen(database, "checkout", free)
+    house.let_go()
 
 
 @contextlib.contextmanager

@@ -187,6 +187,9 @@ class Database:
             for one in self.kept.values():
                 await one.close()
             await self.engine.dispose()
+        else:
+            for one in self.kept.values():
+                one.let_go()
         self.home = None
         self.engine = self._make()
         self.kept = self._keep()

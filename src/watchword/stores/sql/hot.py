@@ -271,7 +271,7 @@ class Together(_OnKept):
                 now, self._waiting = self._waiting, []
             for _, _, done in now:
                 if not done.done():
-                    done.set_exception(error)
+                    done.set_exception(error if isinstance(error, Unavailable) else _failed(error))
 
 
 def _do_all(connection: sqlite3.Connection, works: Sequence[tuple[Share[Any, Any], Any]]) -> list[Any]:

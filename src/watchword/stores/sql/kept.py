@@ -53,6 +53,12 @@ class Kept:
 
         return await self.lend(whole)
 
+    def let_go(self) -> None:
+        """Hang up without a word: the loop that they live on is gone, or what they lead to is."""
+        while self._idle:
+            with contextlib.suppress(Exception):
+                self._idle.pop().driver.terminate()
+
     async def lend(self, work: Callable[[Any], Awaitable[R]]) -> R:
         """What `work` does with a connection that is nobody else's meanwhile. One that fails is thrown away.
 
