@@ -60,8 +60,16 @@ class Connection(aiosqlite.Connection):
         return Cursor(self)
 
     def terminate(self) -> None:
-        """Close it after what it is doing, without waiting for that."""
-        self.stop()
+        """Close it after what it is doing. Nobody waits for that and no loop is told: it may be gone."""
+        self._running = False
+        self._tx.put_nowait((None, self._end))
+
+    def _end(self) -> object:
+        """In the connection's thread, which ends with it."""
+        last, self._connection = self._connection, None
+        if last is not None:
+            last.close()
+        return aiosqlite.core._STOP_RUNNING_SENTINEL
 
 
 def connect(*arguments: Any, **options: Any) -> Connection:
