@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from watchword.core.errors import Unavailable
 from watchword.core.models import Session
 from watchword.core.opaque import Presented
 from watchword.ports import Limit, Turn, Turned
-from watchword.stores.sql import hot, kept, turning
+from watchword.stores.sql import engine, hot, kept, turning
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.kept import REFRESHES
 from watchword.stores.sql.scratch import SqlScratch
@@ -317,6 +318,77 @@ async def test_logins_that_wait_for_each_other_keep_no_refresh_waiting(postgres:
         await until(all_wait)
         assert (await turn(store, "s", 0)).answer is Turn.TURNED
     await asyncio.gather(*logins)
+
+
+async def test_who_asks_for_what_can_t_be_done_harms_none_of_a_crowd(db: Database) -> None:
+    """DL-06: the attacker finds a value that the database refuses, or that can't be written, and sends it again and again among
+    the logins of others, whose transaction it shares. It fails alone, as a 503 and not a 500, and nothing of it is done."""
+    store = SqlSessions(db)
+    await store.open(session("a"), R)
+    taken, odd = session("a"), replace(session("odd"), user_agent="\ud800")
+    tried = await asyncio.gather(
+        *(store.open(one, R) for one in (session("b"), taken, session("c"), odd, session("d"))), return_exceptions=True
+    )
+    assert [type(one) for one in tried] == [tuple, Unavailable, tuple, Unavailable, tuple]
+    there = [await store.get(name, NOW) is not None for name in ("a", "b", "c", "d", "odd")]
+    assert there == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("what", ["garbage", "a folder", "nothing"])
+async def test_a_file_that_can_t_be_opened_is_unavailable(sqlite: Database, what: str) -> None:
+    """LS-01: a disk fault, or a restore gone wrong. A refresh opens the connection itself: it is told to come again, no 500."""
+    store = SqlSessions(sqlite)
+    assert sqlite.path is not None
+    for one in sqlite.path.parent.glob(f"{sqlite.path.name}*"):
+        one.unlink()
+    if what == "garbage":
+        sqlite.path.write_bytes(b"garbage" * 1024)
+    elif what == "a folder":
+        sqlite.path.mkdir()
+    for verb in (turn(store, "s", 0), store.open(session("s"), R), store.get("s", NOW)):
+        with pytest.raises(Unavailable):
+            await verb
+
+
+async def test_a_connection_to_a_file_that_nobody_may_look_at_is_let_go(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's rights were changed: who tries again and again must not leave a thread behind at each try."""
+    store = SqlSessions(sqlite)
+    await turn(store, "s", 0)
+    ((driver, _),) = sqlite.kept[REFRESHES]._idle
+
+    def refuse(_path: Path) -> engine.FileIdentity:
+        raise PermissionError
+
+    monkeypatch.setattr(engine, "identity", refuse)
+    with pytest.raises(Unavailable):
+        await turn(store, "s", 0)
+    await asyncio.to_thread(driver._thread.join, PATIENCE)
+    assert not driver._thread.is_alive()
+
+
+async def test_what_is_on_loan_at_a_close_is_hung_up_at_its_end(db: Database) -> None:
+    """A stop waits for what is at work, but not for ever: a connection that comes back later is kept by nobody."""
+    lender = db.kept[REFRESHES]
+    lent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    go_on = asyncio.Event()
+
+    async def work(driver: Any) -> None:
+        lent.set_result(driver)
+        await go_on.wait()
+
+    working = asyncio.create_task(lender.lend(work))
+    driver = await lent
+    await db.close()
+    go_on.set()
+    await working
+    assert lender._idle == []
+    if db.is_sqlite:
+        await asyncio.to_thread(driver._thread.join, PATIENCE)
+        assert not driver._thread.is_alive()
+    else:
+        assert driver.is_closed()
 
 
 async def test_a_transaction_that_fails_did_nothing_for_anybody(

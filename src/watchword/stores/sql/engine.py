@@ -430,7 +430,7 @@ def _check_file(path: Path, _connection: object, record: Any, _proxy: object) ->
 
 
 def _is_of_file(path: Path, one: kept.One) -> bool:
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # it is gone, or nobody may look at it any more
         return bool(one.info["file"] == identity(path))
     return False
 

@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 from collections import namedtuple
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Dialect, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -258,7 +258,11 @@ class Together(_OnKept):
                     now, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
                     answers = await driver._execute(_do_all, driver._conn, [(how, work) for how, work, _ in now])
                 for (_, _, done), answer in zip(now, answers, strict=True):
-                    if not done.done():  # who was cancelled meanwhile is not told, and the others are
+                    if done.done():
+                        continue  # who was cancelled meanwhile is not told, and the others are
+                    if isinstance(answer, _Failure):
+                        done.set_exception(_failed(answer.error))
+                    else:
                         done.set_result(answer)
                 now = []
                 if not self._waiting:
@@ -271,7 +275,7 @@ class Together(_OnKept):
                 now, self._waiting = self._waiting, []
             for _, _, done in now:
                 if not done.done():
-                    done.set_exception(error if isinstance(error, Unavailable) else _failed(error))
+                    done.set_exception(_failed(error))
 
 
 def _do_all(connection: sqlite3.Connection, works: Sequence[tuple[Share[Any, Any], Any]]) -> list[Any]:
@@ -296,17 +300,31 @@ def _do_all(connection: sqlite3.Connection, works: Sequence[tuple[Share[Any, Any
     return answers
 
 
-def _one_by_one(connection: sqlite3.Connection, works: Sequence[Work[R]]) -> list[R]:
+class _Failure(NamedTuple):
+    """What comes of a work that failed, and that the others of its transaction have nothing to do with."""
+
+    error: Exception
+
+
+def _one_by_one(connection: sqlite3.Connection, works: Sequence[Work[R]]) -> list[R | _Failure]:
     return [work(connection) for work in works]
 
 
-def _run(steps: Steps[R], connection: sqlite3.Connection, dialect: Dialect) -> R:
-    """Within a transaction that others share: what is undone is its own part."""
+def _run(steps: Steps[R], connection: sqlite3.Connection, dialect: Dialect) -> R | _Failure:
+    """Within a transaction that others share: what is undone is its own part, also where it fails for what it asked.
+
+    Where the database fails (the disk is full), it fails for all.
+    """
     connection.execute("SAVEPOINT mine")
+    answer: R | _Failure
     try:
         answer = drive(steps, connection, dialect)
-    except Undo as undo:
-        answer = undo.answer
+    except sqlite3.OperationalError:
+        raise
+    except Exception as error:
+        if not connection.in_transaction:
+            raise
+        answer = error.answer if isinstance(error, Undo) else _Failure(error)
         connection.execute("ROLLBACK TO mine")
     connection.execute("RELEASE mine")
     return answer
@@ -341,4 +359,6 @@ async def _drive(steps: Steps[R], ask: Callable[[Statement, Mapping[str, Any]], 
 
 
 def _failed(error: Exception) -> Unavailable:
+    if isinstance(error, Unavailable):
+        return error
     return Unavailable(f"the database failed: {type(getattr(error, 'orig', None) or error).__name__}")

@@ -35,6 +35,7 @@ class Kept:
         self._patience = patience
         self._good = good
         self._idle: list[One] = []
+        self._closed = False
         self._places = asyncio.Semaphore(MOST)
 
     async def fetch(self, statement: str, values: Sequence[Any]) -> Any:
@@ -76,13 +77,17 @@ class Kept:
             except BaseException:
                 one.driver.terminate()
                 raise
-            self._idle.append(one)
+            if self._closed:  # meanwhile: nobody would hang up any more
+                one.driver.terminate()
+            else:
+                self._idle.append(one)
         finally:
             self._places.release()
         return answer
 
     async def close(self) -> None:
-        """Hang up."""
+        """Hang up. What is at work then is hung up at its end."""
+        self._closed = True
         idle, self._idle = self._idle, []
         for one in idle:
             with contextlib.suppress(Exception):
