@@ -158,6 +158,35 @@ async def test_a_refresh_that_is_cancelled_leaves_no_half_used_connection(postgr
     assert (await turn(store, "s", 1)).answer is Turn.TURNED
 
 
+async def test_what_takes_too_long_is_broken_off_on_the_server_too(
+    postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DL-06, RF-04: a lock is held for long. Whoever was told to come again must leave no statement behind that waits on: each
+    would be one connection more, until the server has none, and in the end do what was called undone, after which the token
+    that its owner still has is an old one."""
+    store = SqlSessions(postgres)
+    await store.open(session("s"), R)
+    await turn(store, "s", 0)
+
+    async def nobody_waits() -> bool:
+        async with postgres.read() as third:
+            return not (await third.execute(text(WAITING))).scalar_one()
+
+    async with postgres.write() as other:
+        await keep_out(other, "u")
+        await other.execute(text("SELECT 1 FROM watchword_sessions FOR UPDATE"))
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "ANSWER_SECONDS", 0.2)
+            for verb in (turn(store, "s", 1), store.open(session("new"), R)):
+                with pytest.raises(Unavailable):
+                    await verb
+        await until(nobody_waits)
+    assert await store.get("new", NOW) is None
+    found = await store.get("s", NOW)
+    assert found is not None
+    assert found.generation == 1
+
+
 async def test_a_close_hangs_up_what_was_kept(postgres: Database) -> None:
     store = SqlSessions(postgres)
     await store.open(session("s"), R)

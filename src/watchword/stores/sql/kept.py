@@ -75,7 +75,7 @@ class Kept:
             try:
                 answer = await work(one.driver)
             except BaseException:
-                one.driver.terminate()
+                await _hang_up(one)
                 raise
             if self._closed:  # meanwhile: nobody would hang up any more
                 one.driver.terminate()
@@ -90,9 +90,7 @@ class Kept:
         self._closed = True
         idle, self._idle = self._idle, []
         for one in idle:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(GOOD_BYE_SECONDS):
-                    await one.driver.close()
+            await _hang_up(one)
 
     def _again(self) -> One | None:
         """One that is still good: where the server was restarted, or the file replaced, none is."""
@@ -112,3 +110,17 @@ class Kept:
                 connection.detach()
                 return one
             connection.invalidate()
+
+
+async def _hang_up(one: One) -> None:
+    """Say good-bye, after what the server still does for it was broken off. A server that is only left goes on: it holds its
+    locks, is one connection more for each who was told that it takes too long, and does in the end what was called undone."""
+    try:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(GOOD_BYE_SECONDS):
+                await one.driver.close()
+                return
+        one.driver.terminate()
+    except BaseException:
+        one.driver.terminate()
+        raise
