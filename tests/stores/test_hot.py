@@ -19,12 +19,13 @@ from tests.services import until
 from watchword.core.errors import Unavailable
 from watchword.core.models import Session
 from watchword.core.opaque import Presented
-from watchword.ports import Limit, Turn, Turned
+from watchword.ports import Limit, NewUser, Turn, Turned
 from watchword.stores.sql import engine, hot, kept, turning
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.kept import REFRESHES
 from watchword.stores.sql.scratch import SqlScratch
 from watchword.stores.sql.sessions import SqlSessions, keep_out
+from watchword.stores.sql.users import SqlUsers
 from watchword.testing import FrozenClock
 
 NOW = FrozenClock().now()
@@ -333,8 +334,10 @@ async def test_a_file_that_was_replaced_is_not_read_on_a_kept_connection(sqlite:
 
 async def test_logins_that_wait_for_each_other_keep_no_refresh_waiting(postgres: Database) -> None:
     """DL-06: the attacker signs in to one account in many tabs at once: each login waits for the account's lock, and holds a
-    connection. Whoever refreshes has others."""
-    store = SqlSessions(postgres)
+    connection. Whoever refreshes has others, and so has who is signed in: to read their account, and to log out."""
+    store, users = SqlSessions(postgres), SqlUsers(postgres)
+    await users.add(NewUser("v", "v@example.com", None, None, frozenset(), NOW))
+    await store.open(replace(session("theirs"), user_id="v"), R)
     await store.open(session("s"), R)
     async with postgres.write() as other:
         await keep_out(other, "u")
@@ -346,6 +349,8 @@ async def test_logins_that_wait_for_each_other_keep_no_refresh_waiting(postgres:
 
         await until(all_wait)
         assert (await turn(store, "s", 0)).answer is Turn.TURNED
+        assert await users.get("v") is not None
+        assert await store.close("theirs", "v", NOW)
     await asyncio.gather(*logins)
 
 

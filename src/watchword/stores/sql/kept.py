@@ -12,7 +12,7 @@ MOST = 5
 
 REFRESHES, LOGINS = PURPOSES = ("refreshes", "logins")
 """On PostgreSQL logins wait for each other: for the user's lock, for the attempts of a network. A refresh does not wait for
-them."""
+them, nor does whoever is signed in and reads their account."""
 
 GOOD_BYE_SECONDS = 2.0
 

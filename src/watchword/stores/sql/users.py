@@ -35,7 +35,8 @@ class SqlUsers:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._way: Way = hot.way(db, kept.LOGINS)
+        self._logins: Way = hot.way(db, kept.LOGINS)
+        self._refreshes: Way = hot.way(db, kept.REFRESHES)
 
     @verb
     async def add(self, user: NewUser) -> Added:
@@ -98,12 +99,12 @@ class SqlUsers:
             statement, value = BY_EMAIL, emails.canonical_email(identifier)
         else:
             statement, value = BY_USERNAME, emails.canonical_username(identifier)
-        return None if value is None else await self._one(statement, value)
+        return None if value is None else await _one(self._logins, statement, value)
 
     @verb
     async def get(self, user_id: str) -> Credentials[User] | None:
-        """See `ports.Users.get`."""
-        return await self._one(BY_ID, user_id)
+        """See `ports.Users.get`. Whoever is signed in reads it, and does not wait for logins that wait for each other."""
+        return await _one(self._refreshes, BY_ID, user_id)
 
     @verb
     async def page(self, after: str, limit: int) -> list[Credentials[User]]:
@@ -173,9 +174,10 @@ class SqlUsers:
         except IntegrityError as error:
             raise StillReferenced("a row of another table points to the account") from error
 
-    async def _one(self, statement: Statement, value: str) -> Credentials[User] | None:
-        row = await self._way.first(statement, {"value": value})
-        return None if row is None else Credentials(_user(row), row.password_hash)
+
+async def _one(way: Way, statement: Statement, value: str) -> Credentials[User] | None:
+    row = await way.first(statement, {"value": value})
+    return None if row is None else Credentials(_user(row), row.password_hash)
 
 
 def _new_row(user: NewUser) -> dict[str, Any]:
