@@ -355,8 +355,8 @@ async def test_logins_that_wait_for_each_other_keep_no_refresh_waiting(postgres:
 
 
 async def test_who_asks_for_what_can_t_be_done_harms_none_of_a_crowd(db: Database) -> None:
-    """DL-06: the attacker finds a value that the database refuses, or that can't be written, and sends it again and again among
-    the logins of others, whose transaction it shares. It fails alone, as a 503 and not a 500, and nothing of it is done."""
+    """DL-06: the attacker finds a value that the database refuses, or that can't be written, and sends it again and again
+    among the logins of others, whose transaction it shares. It fails alone, as a 503 and no 500, and nothing of it is done."""
     store = SqlSessions(db)
     await store.open(session("a"), R)
     taken, odd = session("a"), replace(session("odd"), user_agent="\ud800")
@@ -370,7 +370,7 @@ async def test_who_asks_for_what_can_t_be_done_harms_none_of_a_crowd(db: Databas
 
 @pytest.mark.parametrize("what", ["garbage", "a folder", "nothing"])
 async def test_a_file_that_can_t_be_opened_is_unavailable(sqlite: Database, what: str) -> None:
-    """LS-01: a disk fault, or a restore gone wrong. A refresh opens the connection itself: it is told to come again, no 500."""
+    """A disk fault, or a restore gone wrong. A refresh opens the connection itself: it is told to come again, and no 500."""
     store = SqlSessions(sqlite)
     assert sqlite.path is not None
     for one in sqlite.path.parent.glob(f"{sqlite.path.name}*"):

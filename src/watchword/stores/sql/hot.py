@@ -30,10 +30,21 @@ TOGETHER = 64
 SPELL = 32
 """Transactions on one loan of a connection."""
 
+ONE_S_OWN = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)
+"""Faults of a statement and its values. Any other of SQLite's is the database's: the disk is full, the file is damaged."""
+
 R = TypeVar("R")
 W = TypeVar("W")
-Work = Callable[[sqlite3.Connection], R]
-Share = Callable[[sqlite3.Connection, Sequence[W]], Sequence[R]]
+
+
+class _Failure(NamedTuple):
+    """What comes of a work that failed, and that the others of its transaction have nothing to do with."""
+
+    error: Exception
+
+
+Work = Callable[[sqlite3.Connection], R | _Failure]
+Share = Callable[[sqlite3.Connection, Sequence[W]], Sequence[R | _Failure]]
 """What does the works of several at once, in a connection's thread."""
 
 
@@ -300,12 +311,6 @@ def _do_all(connection: sqlite3.Connection, works: Sequence[tuple[Share[Any, Any
     return answers
 
 
-class _Failure(NamedTuple):
-    """What comes of a work that failed, and that the others of its transaction have nothing to do with."""
-
-    error: Exception
-
-
 def _one_by_one(connection: sqlite3.Connection, works: Sequence[Work[R]]) -> list[R | _Failure]:
     return [work(connection) for work in works]
 
@@ -319,10 +324,8 @@ def _run(steps: Steps[R], connection: sqlite3.Connection, dialect: Dialect) -> R
     answer: R | _Failure
     try:
         answer = drive(steps, connection, dialect)
-    except sqlite3.OperationalError:
-        raise
     except Exception as error:
-        if not connection.in_transaction:
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, ONE_S_OWN):
             raise
         answer = error.answer if isinstance(error, Undo) else _Failure(error)
         connection.execute("ROLLBACK TO mine")
