@@ -250,6 +250,36 @@ class TestMounted:
             assert stage.signed_in("ada").get("/closed/a.txt").text == "a"
             assert stage.signed_in("ada").get("/odd").text == "odd"
 
+    def test_what_has_no_hash_and_is_equal_to_all_is_behind_the_guard_too(self, host: Protected) -> None:
+        """A dataclass is an application without a hash: a stranger gets 401 and no 500. One that says of everything that it is
+        equal to that is none of ours."""
+        host.install()
+
+        class Equal:
+            __hash__ = None  # type: ignore[assignment]
+
+            def __eq__(self, other: object) -> bool:
+                return True
+
+            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await PlainTextResponse(host.begin("plain"))(scope, receive, send)
+
+        class Hashed(Equal):
+            def __hash__(self) -> int:
+                return hash(next(iter(host.auth._routes())))
+
+        host.app.mount("/equal", Equal())
+        host.app.mount("/hashed", Hashed())
+        host.app.router.routes.append(Route("/route", Equal(), name="route"))
+        with host.stage(raise_server_exceptions=False) as stage:
+            assert refused(stage.client.get("/equal/x"))
+            assert refused(stage.client.get("/hashed/x"))
+            assert refused(stage.client.get("/route"))
+            assert host.begun == []
+            assert stage.signed_in("ada").get("/equal/x").text == "plain"
+        asked = {route.path: route.asks for route in host.auth.routes()}
+        assert {asked[path] for path in ("/equal/", "/hashed/", "/route")} == {"token"}
+
     def test_the_routes_of_a_mounted_application_are_looked_at_one_by_one(self, host: Protected) -> None:
         host.install()
         inner = FastAPI()

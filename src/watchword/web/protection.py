@@ -108,7 +108,7 @@ class _Stranger(dict[str, Any]):
         if is_public(endpoint):
             self._let_in = True
             self._everywhere = has_routes(endpoint)
-        elif endpoint in self._ours:
+        elif any(endpoint is one for one in self._ours):  # an application may have no hash, and any notion of equality
             self._let_in = True
         elif has_routes(endpoint):
             self._let_in = False

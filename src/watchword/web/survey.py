@@ -58,7 +58,7 @@ def survey(
         endpoint = context.endpoint
         asked = asks(context, guard)
         marked = marked_above or is_public(endpoint)
-        mine = endpoint in ours
+        mine = any(endpoint is one for one in ours)
         yield Surveyed(
             tuple(sorted(context.methods or ("WS",))),
             path,
