@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from tests.house import PATIENCE
 from tests.servers import PostgresServer
 from tests.services import until
@@ -25,6 +26,7 @@ from watchword.stores.sql.engine import Database
 from watchword.stores.sql.kept import REFRESHES
 from watchword.stores.sql.scratch import SqlScratch
 from watchword.stores.sql.sessions import SqlSessions, keep_out
+from watchword.stores.sql.tables import feed, sessions
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing import FrozenClock
 
@@ -272,6 +274,51 @@ async def test_one_session_comes_twice_in_a_crowd(sqlite: Database) -> None:
     b = await store.get("b", NOW)
     assert b is not None
     assert b.generation == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_crowd_is_answered_as_postgresql_answers_one_after_another(
+    sqlite: Database, postgres: Database, seed: int
+) -> None:
+    """RF-13: two forms of one statement. Where they differed, one of them would have a second branch, or revive a token."""
+    chance = random.Random(seed)
+    crowded, single = SqlSessions(sqlite), SqlSessions(postgres)
+    agents = (None, "", 'a "quoted\\ one', "null", "[1]", "\u2028", "\U0001f600")
+    names = [f"s{number}" for number in range(5)]
+    for name in names:
+        short = replace(session(name), user_agent=chance.choice(agents), follows_user=chance.random() < 0.5)
+        for store in (crowded, single):
+            await store.open(replace(short, idle_expires_at=NOW + timedelta(seconds=90), access_expires_at=NOW), R)
+    now = NOW
+    for _ in range(25):
+        now += chance.choice([timedelta(), timedelta(microseconds=1), timedelta(seconds=30), -timedelta(seconds=20)])
+        known = {name: found.generation for name in names if (found := await single.get(name, now)) is not None}
+        asked = [
+            (
+                Presented(name, max(0, known.get(name, 0) + chance.choice([0, 0, 0, 0, -1, -1, -2, 1])), secret),
+                {**LIFETIMES, "idle": timedelta(seconds=chance.choice([40, 90]))},
+            )
+            for name in chance.choices([*names, "nobody"], k=chance.randint(1, 6))
+            for secret in chance.choices([R, b"x" * 32], [9, 1])
+        ]
+        go_on = threading.Event()
+        together: Any = crowded._refreshes
+        before = asyncio.create_task(together.share(hot._one_by_one, lambda _, gone=go_on: gone.wait(PATIENCE)))
+        await asyncio.sleep(0)
+        crowd = [asyncio.create_task(crowded.turn(one, now, **times)) for one, times in asked]
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await asyncio.gather(*crowd) == [await single.turn(one, now, **times) for one, times in asked]
+        await before
+    assert await everything(sqlite) == await everything(postgres)
+
+
+async def everything(db: Database) -> list[tuple[Any, ...]]:
+    """The rows of all sessions, and what the feed was told of them."""
+    told = select(feed.c.session_id, feed.c.generation, feed.c.expires_at).order_by(feed.c.session_id)
+    async with db.read() as connection:
+        rows = (await connection.execute(select(sessions).order_by(sessions.c.id))).all()
+        return [tuple(row) for row in [*rows, *(await connection.execute(told)).all()]]
 
 
 async def test_somebody_else_s_secret_turns_nothing_in_a_crowd(sqlite: Database) -> None:
