@@ -265,7 +265,7 @@ class TestMounted:
                 await PlainTextResponse(host.begin("plain"))(scope, receive, send)
 
         class Hashed(Equal):
-            def __hash__(self) -> int:
+            def __hash__(self) -> int:  # type: ignore[override]
                 return hash(next(iter(host.auth._routes())))
 
         host.app.mount("/equal", Equal())
@@ -317,7 +317,7 @@ class TestMounted:
             assert refused(stage.client.get("/closed/page"))
 
     def test_middleware_of_a_mounted_application_opens_nothing(self, host: Protected) -> None:
-        """It may hand on a copy of the scope, in which nobody looks any more: then nothing is said without a token."""
+        """It may hand on a copy of the scope, in which nobody looks any more: then nothing is done without a token."""
         host.install()
 
         class Copying:
@@ -328,7 +328,7 @@ class TestMounted:
                 await self.app(dict(scope), receive, send)
 
         async def page(request: Request) -> PlainTextResponse:
-            return PlainTextResponse("secret")
+            return PlainTextResponse(host.begin("secret"))
 
         async def passing(request: Request, go_on: Any) -> Any:
             return await go_on(request)
@@ -343,7 +343,9 @@ class TestMounted:
                 answer = stage.client.get(f"/{name}/page")
                 assert answer.status_code == 401, name
                 assert "secret" not in answer.text
+                assert host.begun == []
                 assert stage.signed_in("ada").get(f"/{name}/page").text == "secret"
+                host.begun.clear()
 
     def test_what_is_derived_from_a_public_class_is_not_public(self, host: Protected) -> None:
         host.install()

@@ -5,7 +5,7 @@ refused there, before the route begins: so nothing here has to know how an appli
 added later is not forgotten.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -72,7 +72,11 @@ class Protection:
             access = await self._guard.found(scope)
         except AuthError as error:
             stranger = _Stranger(scope, error, self._ours())
-            await self._app(stranger, receive, stranger.sending(send))
+            try:
+                await self._app(stranger, receive, stranger.sending(send))
+            except Refused:
+                if not stranger.refused:
+                    raise
             return
         scope[FOUND] = (self._guard, access)
         await self._app(scope, receive, send)
@@ -88,6 +92,8 @@ class _Stranger(dict[str, Any]):
         self._ours = ours
         self._let_in = False
         self._everywhere = False
+        self._within = False
+        self.refused = False
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name == "endpoint":
@@ -101,34 +107,64 @@ class _Stranger(dict[str, Any]):
             self._look_at(found["endpoint"])
         super().update(found)
 
+    def __iter__(self) -> Iterator[str]:
+        """So `dict(scope)` and `{**scope}` come by here."""
+        self._stay()
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self._stay()
+        return super().keys()
+
+    def items(self) -> Any:
+        self._stay()
+        return super().items()
+
+    def copy(self) -> dict[str, Any]:
+        self._stay()
+        return super().copy()
+
+    def __or__(self, other: Any) -> Any:
+        self._stay()
+        return super().__or__(other)
+
+    def __ror__(self, other: Any) -> Any:
+        self._stay()
+        return super().__ror__(other)
+
+    def _stay(self) -> None:
+        """Raise Refused where middleware of a mounted application takes a copy: into that one no router would tell us what it
+        has chosen, before it begins."""
+        if self._within:
+            raise Refused(self._error)
+
     def _look_at(self, endpoint: Any) -> None:
         """Raise Refused where nobody may go without a token."""
         if self._everywhere:
             return
+        self._within = False
         if is_public(endpoint):
             self._let_in = True
             self._everywhere = has_routes(endpoint)
         elif any(endpoint is one for one in self._ours):  # an application may have no hash, and any notion of equality
             self._let_in = True
         elif has_routes(endpoint):
-            self._let_in = False
+            self._let_in, self._within = False, True
         else:
             self._let_in = False
             raise Refused(self._error)
 
     def sending(self, send: Send) -> Send:
         """A `send` that says nothing of a route that did not tell its name: it refuses in its place."""
-        refused = False
 
         async def sent(message: Message) -> None:
-            nonlocal refused
-            if refused or self._let_in or message.get("status") == self._error.status:
-                if not refused:
+            if self.refused or self._let_in or message.get("status") == self._error.status:
+                if not self.refused:
                     await send(message)
             elif message["type"] == "websocket.accept":
                 raise Refused(self._error)
             elif message["type"] == "http.response.start":
-                refused = True
+                self.refused, self._within = True, False
                 await problem(self._error)(self, _nothing, send)
             else:
                 await send(message)
