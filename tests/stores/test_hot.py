@@ -111,6 +111,7 @@ async def test_connections_that_were_cut_meanwhile_are_not_tried(postgres: Datab
     for name in names:
         await store.open(session(name), R)
     await asyncio.gather(*(turn(store, name, 0) for name in names))
+    await postgres.engine.dispose()  # what the pool has is cut too, and this test could not see when it notices
     async with postgres.read() as connection:
         await connection.execute(text(CUT))
 
