@@ -79,7 +79,7 @@ class Measured:
 
 def measure(contestant: Contestant, url: str, folder: Path, seconds: float, **more: str) -> Measured:
     most = max(CROWDS)
-    with contestant.serving(folder, url, most, **more) as serving:
+    with contestant.serving(folder, url, most + 1, **more) as serving:
         base = processes.resident(serving.pid)
         storm(contestant, serving, 1, 1.0)  # what is loaded with the first login is no part of the storm
         phases = {}
@@ -93,7 +93,7 @@ def measure(contestant: Contestant, url: str, folder: Path, seconds: float, **mo
 def storm(contestant: Contestant, serving: Serving, clients: int, seconds: float) -> dict[str, Any]:
     """What the clients saw, from a process of their own."""
     kind = "json" if contestant.json_login else "data"
-    credentials = [contestant.credentials(f"person{n}@example.com")[kind] for n in range(max(clients, 1))]
+    credentials = [contestant.credentials(f"person{n}@example.com")[kind] for n in range(clients + 1)]
     how = {
         "url": serving.url,
         "pid": serving.pid,

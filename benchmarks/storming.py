@@ -45,7 +45,8 @@ class Seen:
 
 
 class Storm:
-    """`how` has `url`, `login_path`, `credentials` (for each client what it sends), `kind` (form or json), `pid`."""
+    """`how` has `url`, `login_path`, `credentials` (for each client what it sends, and last for the one who looks: nobody
+    else signs in to their account, who might end their session by so many), `kind` (form or json), `pid`."""
 
     def __init__(self, how: dict[str, Any]) -> None:
         self._how = how
@@ -55,7 +56,7 @@ class Storm:
 
     async def run(self, clients: int, seconds: float) -> Seen:
         async with Connection(self._how["url"]) as first:
-            token = (await self._login(first, 0)).json()["access_token"]
+            token = (await self._login(first, -1)).json()["access_token"]
         crowd = [asyncio.create_task(self._keep_logging_in(number)) for number in range(clients)]
         if crowd:
             await asyncio.sleep(min(2.0, seconds))  # the first rush, with its connections, is over
