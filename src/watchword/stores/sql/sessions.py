@@ -236,8 +236,10 @@ def _open(row: Mapping[str, Any], *, is_sqlite: bool) -> Steps[tuple[Revoked, ..
         (locked,) = yield KEEP_OUT, {"user": user}
         _refuse_older(locked)
     yield OPEN, row
-    over = yield MAKE_ROOM, {"user": user, "new": row["id"], "now": now, "kept": MAX_SESSIONS - 1}
-    return (yield from _tell([_all_of(one, now) for one in over]))
+    ended = []
+    for over in (yield OVER, {"user": user, "new": row["id"], "now": now, "kept": MAX_SESSIONS - 1}):
+        ended += yield END, {"over": over.id, "now": now}
+    return (yield from _tell([_all_of(one, now) for one in ended]))
 
 
 def _turn(values: Mapping[str, Any]) -> Steps[Any]:
@@ -287,12 +289,11 @@ def _locking() -> Any:
     return select(func.current_setting("transaction_isolation", type_=Text).label("isolation"), lock.label("locked"))
 
 
-def _making_room() -> Any:
+def _over() -> Any:
     user, now = bindparam("user", type_=ID), instant("now")
     others = and_(sessions.c.user_id == user, sessions.c.id != bindparam("new", type_=ID), alive(now))
     used = select(sessions.c.id).where(others).order_by(sessions.c.used_at.desc(), sessions.c.id)
-    over = sessions.c.id.in_(used.offset(bindparam("kept", type_=Integer)))
-    return _ending(over).values(closed_at=now)
+    return used.offset(bindparam("kept", type_=Integer))
 
 
 def _ending(which: Any) -> Any:
@@ -305,6 +306,7 @@ def _ending(which: Any) -> Any:
 
 KEEP_OUT: Statement = Statement(_locking())
 OPEN: Statement = Statement(insert(sessions))
-MAKE_ROOM: Statement = Statement(_making_room())
+OVER: Statement = Statement(_over())
+END: Statement = Statement(_ending(sessions.c.id == bindparam("over", type_=ID)).values(closed_at=instant("now")))
 TELL: Statement = Statement(insert(feed).inline().values({name: bindparam(f"told_{name}") for name in TOLD}))
 GET: Statement = Statement(select(sessions).where(sessions.c.id == bindparam("id", type_=ID), alive(instant("now"))))
