@@ -25,7 +25,7 @@ from watchword.stores.sql import engine, hot, kept, turning
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.kept import REFRESHES
 from watchword.stores.sql.scratch import SqlScratch
-from watchword.stores.sql.sessions import SqlSessions, keep_out
+from watchword.stores.sql.sessions import END, GET, OVER, SqlSessions, keep_out
 from watchword.stores.sql.tables import feed, sessions
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing import FrozenClock
@@ -343,6 +343,18 @@ async def test_a_crowd_is_found_by_the_ids_of_its_sessions(sqlite: Database, sta
     assert plan[0].startswith("SCAN asked")
     assert plan[1].startswith("SEARCH watchword_sessions")
     assert plan[1].endswith("(id=?)")
+
+
+@pytest.mark.parametrize("statement", [OVER, END, GET], ids=["over", "end", "get"])
+async def test_a_login_looks_at_the_sessions_of_its_user_alone(sqlite: Database, statement: hot.Statement) -> None:
+    """DL-06: the same with a login: SQLite knows nothing of how many sessions are open, and may begin with all of them."""
+    async with sqlite.read() as connection:
+        prepared = statement.prepared(connection.dialect)
+        values = tuple(None for _ in prepared._names)
+        found = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {prepared.sql}", values)
+        plan = [str(row.detail) for row in found]
+    assert plan[0].startswith("SEARCH watchword_sessions USING INDEX ")
+    assert plan[0].endswith(("(id=?)", "(user_id=?)"))
 
 
 async def test_what_is_undone_in_a_shared_transaction_is_one_s_own_part(sqlite: Database) -> None:
