@@ -67,8 +67,8 @@ class Prepared:
             for place, one in enumerate(columns)
             if (out := one.type.dialect_impl(dialect).result_processor(dialect, None)) is not None
         ]
-        make: Callable[..., Any] = namedtuple
-        self._row = make("Row", [one.key for one in columns], rename=True)
+        make: Callable[[str, list[str]], Any] = namedtuple
+        self._row = make("Row", [one.key for one in columns])
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order in which the driver wants them."""

@@ -1,5 +1,6 @@
 """`ports.Sessions` on SQL."""
 
+import functools
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -45,7 +46,6 @@ class SqlSessions:
         self._db = db
         self._logins: Way = hot.way(db, kept.LOGINS)
         self._refreshes: Way = hot.way(db, kept.REFRESHES)
-        self._crowd = Crowd(db.engine.dialect)
 
     @verb
     async def open(self, session: Session, r: bytes) -> tuple[Revoked, ...]:
@@ -101,6 +101,11 @@ class SqlSessions:
         if isinstance(self._refreshes, Straight) and await self._refreshes.sees():
             return await self._refreshes.first(TURN_AND_TELL, values)
         return await self._refreshes.run(_turn(values))
+
+    @functools.cached_property
+    def _crowd(self) -> Crowd:
+        """SQLite alone asks for it."""
+        return Crowd(self._db.engine.dialect)
 
     def _turn_crowd(self, connection: sqlite3.Connection, crowd: Sequence[Mapping[str, Any]]) -> list[Any]:
         rows = self._crowd.turn(connection, crowd)

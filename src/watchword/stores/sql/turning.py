@@ -146,14 +146,13 @@ def _of_crowd() -> tuple[Any, Any]:
     theirs = and_(
         sessions.c.id == given(1, ID),
         func.hex(sessions.c.r_hash) == given(2, Text),
-        func.typeof(sessions.c.closed_at)
-        == literal_column("'null'"),  # IS NULL would make SQLite take that index first
+        func.typeof(sessions.c.closed_at) == literal_column("'null'"),  # for IS NULL it would take that index first
         sessions.c.idle_expires_at > times[0],
         sessions.c.expires_at > times[0],
     )
     shown = [null() if one is sessions.c.r_hash else changes.get(one.name, one) for one in sessions.c]
     cells = func.json_group_array(func.json_array(given(0, BigInteger), *shown))
-    return select(cells).select_from(asked).where(theirs), update(sessions).where(theirs).values(changes)
+    return select(cells.label("cells")).select_from(asked).where(theirs), update(sessions).where(theirs).values(changes)
 
 
 TURN: Statement = Statement(_turning())
