@@ -504,3 +504,29 @@ async def test_a_transaction_that_fails_did_nothing_for_anybody(
     assert [type(one) for one in failed] == [Unavailable] * 3
     turned = await asyncio.gather(*(turn(store, name, 0) for name in ("a", "b", "c")))
     assert {(one.answer, one.session and one.session.generation) for one in turned} == {(Turn.TURNED, 1)}
+
+
+@pytest.mark.parametrize("hosts", [False, True], ids=["our engine", "a host's engine"])
+async def test_a_mistake_of_ours_is_no_fault_of_the_database(db: Database, hosts: bool) -> None:
+    """Whoever called a wrong argument of ours an outage would have us look for it in the database, and all its clients try
+    again for ever. It is raised as it is, with its trace; and the others of its transaction are served."""
+    used = Database.of_host(db.engine) if hosts else db
+    store = SqlSessions(used)
+    mistaken = replace(session("odd"), created_at="yesterday")  # type: ignore[arg-type]
+    tried = await asyncio.gather(
+        *(store.open(one, R) for one in (session("a"), mistaken, session("b"))), return_exceptions=True
+    )
+    assert [type(one) for one in tried if not isinstance(one, Exception)] == [tuple, tuple]
+    (failed,) = (one for one in tried if isinstance(one, Exception))
+    assert not isinstance(failed, Unavailable)
+    assert [await store.get(name, NOW) is not None for name in ("a", "b", "odd")] == [True, True, False]
+
+
+async def test_a_connection_that_was_closed_is_a_fault_of_the_database(sqlite: Database) -> None:
+    store = SqlSessions(sqlite)
+    await store.open(session("s"), R)
+    for one in sqlite.kept[REFRESHES]._idle:
+        await one.driver.close()
+    with pytest.raises(Unavailable):
+        await turn(store, "s", 0)
+    assert (await turn(store, "s", 0)).answer is Turn.TURNED

@@ -13,20 +13,20 @@ import inspect
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import aiosqlite
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
-from watchword.core.errors import ConfigError, Unavailable
+from watchword.core.errors import ConfigError
 from watchword.stores.sql import kept, trips
+from watchword.stores.sql.faults import unavailable
 from watchword.stores.sql.kept import Kept
 
 NAME = "WATCHWORD_DATABASE_URL"
@@ -263,15 +263,6 @@ def verb(
         return await self._db.call(work)
 
     return cast("Callable[Concatenate[S, P], Coroutine[Any, Any, R]]", called)
-
-
-@contextlib.contextmanager
-def unavailable() -> Iterator[None]:
-    """Turn the faults of a database that is away, locked or full into `Unavailable`."""
-    try:
-        yield
-    except (PoolTimeoutError, DBAPIError, OSError, TimeoutError) as error:
-        raise Unavailable(f"the database failed: {type(getattr(error, 'orig', None) or error).__name__}") from error
 
 
 def parse(text: str, name: str = NAME) -> URL:

@@ -11,7 +11,8 @@ from sqlalchemy import func, select, text
 from watchword.core.clock import Clock
 from watchword.core.keys import KeyRecord
 from watchword.stores.sql import migrate
-from watchword.stores.sql.engine import Database, unavailable
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.faults import unavailable
 from watchword.stores.sql.keys import CHECK, COLUMNS
 from watchword.stores.sql.tables import facts, keys, sessions, users
 

@@ -110,13 +110,13 @@ class Undo(Exception):
 
 
 class Way(Protocol):
-    """How statements reach a database."""
+    """How statements reach a database. What the driver raises is raised; `faults.unavailable` knows it."""
 
     async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
-        """The first row of a statement by itself that only reads; None when there is none. Raises Unavailable."""
+        """The first row of a statement by itself that only reads; None when there is none."""
 
     async def run(self, steps: Steps[R]) -> R:
-        """What comes of a transaction, when it is committed. Raises Unavailable, and then nothing of it was done."""
+        """What comes of a transaction, when it is committed. When it raises, nothing of it was done."""
 
 
 def way(db: Database, purpose: str) -> Way:
@@ -166,10 +166,7 @@ class Straight(_OnKept):
     async def first(self, statement: Statement, values: Mapping[str, Any]) -> Any:
         """Also for one that writes, if the database `sees`: it is a transaction, and one round trip."""
         prepared = statement.prepared(self._db.engine.dialect)
-        try:
-            rows = await self._kept.fetch(prepared.sql, prepared.arguments(values))
-        except Exception as error:
-            raise _failed(error) from error
+        rows = await self._kept.fetch(prepared.sql, prepared.arguments(values))
         return prepared.row(tuple(rows[0].values())) if rows else None
 
     async def run(self, steps: Steps[R]) -> R:
@@ -186,10 +183,7 @@ class Straight(_OnKept):
             except Undo as undo:
                 return False, undo.answer
 
-        try:
-            return await self._kept.within(engine.ISOLATION, work)
-        except Exception as error:
-            raise _failed(error) from error
+        return await self._kept.within(engine.ISOLATION, work)
 
     async def sees(self) -> bool:
         """Whether a statement by itself sees what was committed before it, also after it had to wait. Else it needs a
@@ -219,10 +213,7 @@ class Together(_OnKept):
             rows: list[Any] = await driver._execute(_rows, driver._conn, prepared, values)
             return rows
 
-        try:
-            rows = await self._kept.lend(ask)
-        except Exception as error:
-            raise _failed(error) from error
+        rows = await self._kept.lend(ask)
         return rows[0] if rows else None
 
     async def run(self, steps: Steps[R]) -> R:
@@ -231,7 +222,7 @@ class Together(_OnKept):
 
     async def share(self, how: Share[W, R], work: W) -> R:
         """What `work` comes to, when it is committed: with those of others that are done in the same way, after what came
-        before. Raises Unavailable, and then nothing of its transaction was done.
+        before. When it raises, nothing of it was done. Raises Unavailable when those before take too long.
         """
         loop = asyncio.get_running_loop()
         mine: _Waiting = (how, work, loop.create_future())
@@ -272,7 +263,7 @@ class Together(_OnKept):
                     if done.done():
                         continue  # who was cancelled meanwhile is not told, and the others are
                     if isinstance(answer, _Failure):
-                        done.set_exception(_failed(answer.error))
+                        done.set_exception(answer.error)
                     else:
                         done.set_result(answer)
                 now = []
@@ -286,7 +277,7 @@ class Together(_OnKept):
                 now, self._waiting = self._waiting, []
             for _, _, done in now:
                 if not done.done():
-                    done.set_exception(_failed(error))
+                    done.set_exception(error)
 
 
 def _do_all(connection: sqlite3.Connection, works: Sequence[tuple[Share[Any, Any], Any]]) -> list[Any]:
@@ -295,19 +286,16 @@ def _do_all(connection: sqlite3.Connection, works: Sequence[tuple[Share[Any, Any
     for place, (how, _) in enumerate(works):
         shared.setdefault(how, []).append(place)
     answers: list[Any] = [None] * len(works)
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for how, places in shared.items():
-                for place, answer in zip(places, how(connection, [works[one][1] for one in places]), strict=True):
-                    answers[place] = answer
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-    except sqlite3.Error as error:
-        raise _failed(error) from error
+        for how, places in shared.items():
+            for place, answer in zip(places, how(connection, [works[one][1] for one in places]), strict=True):
+                answers[place] = answer
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
     return answers
 
 
@@ -359,9 +347,3 @@ async def _drive(steps: Steps[R], ask: Callable[[Statement, Mapping[str, Any]], 
             step = steps.send(await ask(*step))
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
-
-
-def _failed(error: Exception) -> Unavailable:
-    if isinstance(error, Unavailable):
-        return error
-    return Unavailable(f"the database failed: {type(getattr(error, 'orig', None) or error).__name__}")

@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy import Connection, column, delete, insert, inspect, select, table, text
 
 from watchword.core.errors import ConfigError
-from watchword.stores.sql.engine import Database, unavailable
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.faults import unavailable
 from watchword.stores.sql.tables import COMPATIBLE_FROM, SCHEMA_VERSION, facts
 
 logger: logging.Logger = logging.getLogger("watchword.schema")

@@ -59,6 +59,13 @@ class Connection(aiosqlite.Connection):
     def cursor(self) -> Cursor:  # type: ignore[override]
         return Cursor(self)
 
+    @property
+    def _conn(self) -> sqlite3.Connection:
+        """For one that was closed, a fault of the driver's: aiosqlite's own is a ValueError, as a mistake of ours might be."""
+        if self._connection is None or not self._running:
+            raise sqlite3.OperationalError("no active connection")
+        return self._connection
+
     def terminate(self) -> None:
         """Close it after what it is doing. Nobody waits for that and no loop is told: it may be gone."""
         self._running = False
