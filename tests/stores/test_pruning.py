@@ -44,6 +44,7 @@ async def test_while_one_worker_prunes_the_others_leave_it_to_it(db: Database) -
     """Each rests between its batches; together they would not."""
     store = SqlSessions(db)
     async with db.write() as connection:
-        assert await pruning.alone(connection, sessions)
+        lock = (await connection.execute(pruning.ALONE.core, {"table": sessions.name})).one()
+        assert lock.alone
         assert await store.prune(LATER, 100) == 0
     assert await store.prune(LATER, 100) == DEAD

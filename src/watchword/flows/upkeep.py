@@ -21,8 +21,9 @@ rest: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 logger: logging.Logger = logging.getLogger("watchword.upkeep")
 
-BATCH = 100
-"""Rows that are pruned in one transaction: few enough that it takes as long as a login's."""
+BATCH = 10
+"""Rows that are pruned in one transaction: they lie all over the table and its indexes, so each is some pages to be written,
+and these are so many as a login's or two."""
 
 REST = 9.0
 """How many times as long as a batch the rest after it is."""

@@ -26,6 +26,7 @@ from sqlalchemy.pool import StaticPool
 
 from watchword.core.errors import ConfigError
 from watchword.stores.sql import kept, trips
+from watchword.stores.sql.checkpoints import AT_LAST, Checkpoints
 from watchword.stores.sql.faults import unavailable
 from watchword.stores.sql.kept import Kept
 
@@ -78,6 +79,7 @@ class Database:
         self.home: asyncio.AbstractEventLoop | None = None
         self._writing = _Turns()
         self._working: set[asyncio.Task[Any]] = set()
+        self._checkpoints: Checkpoints | None = self._check()
         self._retire: weakref.finalize[..., Any] | None = None
 
     @classmethod
@@ -167,9 +169,21 @@ class Database:
                     await _begin_anew(connection)
                 yield connection
 
-    def writing(self) -> contextlib.AbstractAsyncContextManager[None]:
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
         """Until its end nobody else of this process writes to SQLite, who waited for it or not."""
-        return self._writing.take() if self.is_sqlite else contextlib.nullcontext()
+        if not self.is_sqlite:
+            yield
+            return
+        async with self._writing.take():
+            yield
+        if self._checkpoints is not None:
+            self._checkpoints.due()
+
+    async def checkpoint(self) -> None:
+        """Bring what was written on SQLite into the file. A host's engine does it in its own way, PostgreSQL by itself."""
+        if self._checkpoints is not None:
+            await self._checkpoints.take()
 
     @property
     def is_hosts(self) -> bool:
@@ -194,6 +208,7 @@ class Database:
         self.engine = self._make()
         self.kept = self._keep()
         self._writing = _Turns()
+        self._checkpoints = self._check()
 
     def aside(self, url: str | None = None) -> AsyncEngine:
         """An engine with connections of its own to the same database (by way of `url`, where one is given), for another event
@@ -215,6 +230,11 @@ class Database:
         if (path := self.path) is not None:
             return dict.fromkeys(kept.PURPOSES, Kept(self.engine, POOL_SECONDS, functools.partial(_is_of_file, path)))
         return {purpose: Kept(self.engine, POOL_SECONDS, _is_open) for purpose in kept.PURPOSES}
+
+    def _check(self) -> Checkpoints | None:
+        if not self.is_sqlite or self._hosts is not None:
+            return None
+        return Checkpoints(self.kept[kept.REFRESHES], self._writing.take, self._working)
 
     def _writing_options(self) -> dict[str, Any]:
         """A host's driver may begin transactions by itself, or isolate them otherwise than the verbs are written for."""
@@ -408,7 +428,7 @@ async def _open_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:
 
 def _prepare_sqlite(path: Path, connection: Any, record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"wal_autocheckpoint={AT_LAST}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
     record.info["file"] = identity(path)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, select, text
+from sqlalchemy import Float, and_, bindparam, select, text
 
 from watchword.core.clock import Clock
 from watchword.core.errors import ConfigError
@@ -12,9 +12,10 @@ from watchword.core.models import Revoked
 from watchword.core.policy import Policy
 from watchword.core.revoked import RevokedSet
 from watchword.ports import Change
-from watchword.stores.sql import pruning
+from watchword.stores.sql import hot, kept, pruning
 from watchword.stores.sql.engine import FEED_NAME, NAME, Database, verb
 from watchword.stores.sql.heard import Feed, Heard
+from watchword.stores.sql.hot import Statement, Way
 from watchword.stores.sql.postgres_feed import GREETING, PostgresFeed
 from watchword.stores.sql.sqlite_feed import SqliteFeed
 from watchword.stores.sql.tables import feed
@@ -28,6 +29,7 @@ class SqlRevocations:
 
     def __init__(self, db: Database, clock: Clock, policy: Policy, feed_url: str | None = None) -> None:
         self._db = db
+        self._way: Way = hot.way(db, kept.LOGINS)
         self._feed_url = feed_url
         self._heard = Heard(clock, policy.revocation_staleness.total_seconds())
         self._feed: Feed | None = None
@@ -109,12 +111,17 @@ class SqlRevocations:
     @verb
     async def prune(self, now: datetime, limit: int) -> int:
         """See `ports.Revocations.prune`. The newest row stays, so that a rewound feed is recognised."""
-        newest = select(feed.c.position).order_by(feed.c.position.desc()).limit(1).scalar_subquery()
-        dead = and_(feed.c.expires_at <= now.timestamp(), feed.c.position < newest)
-        removed = 0
-        async with self._db.write() as connection:
-            if await pruning.alone(connection, feed):
-                removed = await pruning.remove(connection, feed, dead, feed.c.expires_at, limit)
+        values = {"now": now.timestamp()}
+        removed = await pruning.prune(self._db, self._way, feed, [DEAD], values, limit)
         if removed < limit:  # the memory once, with the last of them
             self._heard.revoked.forget(now.timestamp())
         return removed
+
+
+def _dead() -> Statement:
+    newest = select(feed.c.position).order_by(feed.c.position.desc()).limit(1).scalar_subquery()
+    over = feed.c.expires_at <= bindparam("now", type_=Float(53))
+    return pruning.removal(feed, and_(over, feed.c.position < newest), feed.c.expires_at)
+
+
+DEAD: Statement = _dead()

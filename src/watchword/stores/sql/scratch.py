@@ -14,6 +14,7 @@ from watchword.stores.sql import hot, kept, pruning
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import Statement, Steps, Undo, Way
 from watchword.stores.sql.tables import greatest, hits, single_use
+from watchword.stores.sql.turning import instant
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -58,13 +59,8 @@ class SqlScratch:
     @verb
     async def prune(self, now: datetime, limit: int) -> int:
         """See `ports.Scratch.prune`."""
-        over = hits.c.until <= _milliseconds(now - EPOCH)
-        late = single_use.c.until <= now
-        async with self._db.write() as connection:
-            if not await pruning.alone(connection, hits):
-                return 0
-            removed = await pruning.remove(connection, hits, over, hits.c.until, limit)
-            return removed + await pruning.remove(connection, single_use, late, single_use.c.until, limit)
+        values = {"at": _milliseconds(now - EPOCH), "now": now}
+        return await pruning.prune(self._db, self._way, hits, DEAD, values, limit)
 
     def _hit(self, limits: Sequence[Limit], at: int) -> Steps[Hit]:
         spared = yield from _spared(limits, at)
@@ -184,3 +180,9 @@ def _interval(limit: Limit) -> int:
 
 def _milliseconds(length: timedelta) -> int:
     return length // MILLISECOND
+
+
+DEAD: tuple[Statement, ...] = (
+    pruning.removal(hits, hits.c.until <= bindparam("at", type_=BigInteger), hits.c.until),
+    pruning.removal(single_use, single_use.c.until <= instant("now"), single_use.c.until),
+)

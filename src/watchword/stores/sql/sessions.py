@@ -151,16 +151,7 @@ class SqlSessions:
         There are two ways to be dead and an index for each. Asked for both at once, PostgreSQL would collect all the dead
         for each batch.
         """
-        over = now - LEEWAY
-        removed = 0
-        async with self._db.write() as connection:
-            if await pruning.alone(connection, sessions):
-                for since in (sessions.c.idle_expires_at, sessions.c.closed_at):
-                    dead = and_(since <= over, sessions.c.access_expires_at <= over)
-                    removed += await pruning.remove(connection, sessions, dead, since, limit - removed)
-                    if removed == limit:
-                        break
-        return removed
+        return await pruning.prune(self._db, self._logins, sessions, DEAD, {"over": now - LEEWAY}, limit)
 
 
 async def keep_out(connection: AsyncConnection, user_id: str) -> None:
@@ -315,3 +306,7 @@ OVER: Statement = Statement(_over())
 END: Statement = Statement(_ending(sessions.c.id == bindparam("over", type_=ID)).values(closed_at=instant("now")))
 TELL: Statement = Statement(insert(feed).inline().values({name: bindparam(f"told_{name}") for name in TOLD}))
 GET: Statement = Statement(select(sessions).where(sessions.c.id == bindparam("id", type_=ID), alive(instant("now"))))
+DEAD: tuple[Statement, ...] = tuple(
+    pruning.removal(sessions, and_(since <= instant("over"), sessions.c.access_expires_at <= instant("over")), since)
+    for since in (sessions.c.idle_expires_at, sessions.c.closed_at)
+)
