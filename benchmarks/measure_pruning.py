@@ -126,14 +126,15 @@ async def _windows(
     return {"windows": windows, "batches": gate.batches, "finished": not running.cancelled()}
 
 
-def lengths(found: Found, name: str, *, pruning: bool) -> list[float]:
-    return [
-        length for one in found["windows"] if one["pruning"] is pruning for what, length in one["taken"] if what == name
+def p99(found: Found, name: str, *, pruning: bool) -> float:
+    """The median of the windows' 99th percentiles: a disk that somebody else keeps busy for some seconds spoils a few windows,
+    of one kind or the other."""
+    windows = [
+        [length for what, length in one["taken"] if what == name]
+        for one in found["windows"]
+        if one["pruning"] is pruning
     ]
-
-
-def p99(values: list[float]) -> float:
-    return statistics.quantiles(values, n=100)[98]
+    return float(statistics.median(statistics.quantiles(lengths, n=100)[98] for lengths in windows))
 
 
 def finish(pruned: dict[str, Found], arguments: argparse.Namespace) -> None:
@@ -144,7 +145,7 @@ def finish(pruned: dict[str, Found], arguments: argparse.Namespace) -> None:
             f"{NAMES[database]}: {found['batches']:,} batches in {seconds:.0f} s of pruning; all: {found['finished']}"
         )
         for name in ("refresh", "login"):
-            quiet, busy = (p99(lengths(found, name, pruning=pruning)) for pruning in (False, True))
+            quiet, busy = (p99(found, name, pruning=pruning) for pruning in (False, True))
             called = f"{NAMES[database]}: {name}, p99"
             rows += [
                 Row(called, quiet * 1000, "ms", ratio=1.0),

@@ -6,6 +6,7 @@ Everything in them follows from a number: the id of user 7, and what its second 
 import asyncio
 import hashlib
 import itertools
+import os
 import shutil
 import sqlite3
 import sys
@@ -230,10 +231,12 @@ def _remove(path: Path) -> None:
 
 
 def sqlite_copy(plan: Plan) -> str:
-    """The URL of a copy of a seeded file, to change as one likes."""
+    """The URL of a copy of a seeded file, to change as one likes. It is on the disk when this returns: what is
+    still to be written would be measured with the rest."""
     copy = FOLDER / "copy.db"
     _remove(copy)
     shutil.copyfile(sqlite(plan), copy)
+    os.sync()
     return f"sqlite:///{copy}"
 
 
@@ -242,6 +245,8 @@ def postgresql_copy(server: PostgresServer, plan: Plan) -> str:
     seeded = postgresql(server, plan)
     server.execute('DROP DATABASE IF EXISTS "copy" WITH (FORCE)')
     server.create_database(template=seeded, name="copy")
+    server.execute("CHECKPOINT")
+    os.sync()
     return seeded.removesuffix(plan.name) + "copy"
 
 
