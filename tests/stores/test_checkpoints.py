@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 from tests.services import until
 from tests.stores.test_hot import LATER, R, opened, session
@@ -100,8 +101,11 @@ async def test_a_log_that_is_long_is_brought_in_to_its_end_while_nobody_writes(
     assert alone == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    "fault", [sqlite3.OperationalError("database or disk is full"), PoolTimeoutError("no connection is left")]
+)
 async def test_a_checkpoint_that_fails_harms_nobody(
-    db: Database, at_once: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    db: Database, fault: Exception, at_once: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The disk is full, or another process is at it: what was committed is in the log, and comes in at the next time."""
     store = SqlSessions(db)
@@ -110,7 +114,7 @@ async def test_a_checkpoint_that_fails_harms_nobody(
 
     def full(_connection: sqlite3.Connection) -> int:
         loop.call_soon_threadsafe(tried.set)
-        raise sqlite3.OperationalError("database or disk is full")
+        raise fault
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "_checkpoint", full)

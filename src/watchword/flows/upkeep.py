@@ -25,11 +25,14 @@ BATCH = 10
 """Rows that are pruned in one transaction: they lie all over the table and its indexes, so each is some pages to be written,
 and these are so many as a login's or two."""
 
-REST = 9.0
+REST = 14.0
 """How many times as long as a batch the rest after it is."""
 
 LONGEST_REST = 1.0
 """Seconds. Where a batch takes long because others keep the database busy, the pruning still comes to its end."""
+
+A_WHILE = 600.0
+"""Seconds for one store's dead rows. The rotation of the signing key comes round again, and what is left goes on after it."""
 
 SAMPLES, SAMPLE = 4, 64
 
@@ -48,8 +51,7 @@ class Done:
 async def run(kit: Kit) -> Done:
     """Rotate the signing key if that is due, see what password hashes there are, and prune what is dead.
 
-    All of it is dead only where it stays so when the clock is set back by `CLOCK_JUMP`. A million rows take some minutes, for
-    which the rest does not wait.
+    All of it is dead only where it stays so when the clock is set back by `CLOCK_JUMP`.
     """
     now = kit.clock.now()
     dead_by = now - CLOCK_JUMP
@@ -63,15 +65,17 @@ async def run(kit: Kit) -> Done:
 
 
 async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> int:
-    """Prune to the end, with rests between the batches; how many rows there were."""
+    """Prune for a while, with rests between the batches; how many rows there were."""
     total = 0
+    until = kit.clock.monotonic() + A_WHILE
     while True:
         since = kit.clock.monotonic()
         removed = await prune(dead_by, BATCH)
         total += removed
-        if removed < BATCH:
+        now = kit.clock.monotonic()
+        if removed < BATCH or now >= until:
             return total
-        await rest(min(REST * (kit.clock.monotonic() - since), LONGEST_REST))
+        await rest(min(REST * (now - since), LONGEST_REST))
 
 
 async def _sampled(kit: Kit) -> list[str]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from watchword.core.errors import Unavailable
+from watchword.stores.sql.faults import unavailable
 from watchword.stores.sql.kept import Kept
 
 EVERY_SECONDS = 0.25
@@ -44,7 +46,7 @@ class Checkpoints:
     async def take(self) -> None:
         """Bring in what is in the log now. Where another process is at it, it is left to that one; where the database fails,
         to the next time: nothing is lost with it."""
-        with contextlib.suppress(sqlite3.Error, OSError, TimeoutError):
+        with contextlib.suppress(Unavailable), unavailable():
             await self._kept.lend(self._take)
 
     def _begin(self) -> None:
