@@ -530,3 +530,39 @@ async def test_a_connection_that_was_closed_is_a_fault_of_the_database(sqlite: D
     with pytest.raises(Unavailable):
         await turn(store, "s", 0)
     assert (await turn(store, "s", 0)).answer is Turn.TURNED
+
+
+async def test_a_server_that_takes_nobody_in_is_a_fault_of_the_database(
+    postgres_server: PostgresServer, postgres: Database
+) -> None:
+    """PostgreSQL starts up, shuts down or has too many clients: it answers, and refuses. SQLAlchemy raises that in a form of
+    its own for a connection that goes straight to the driver, and every login of those seconds was a 500."""
+    store, name = SqlSessions(postgres), str(postgres.url.database)
+    await store.open(session("s"), R)
+    postgres_server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    postgres_server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    limit = Limit("l", 1, timedelta(minutes=1))
+    for verb in (store.get("s", NOW), store.open(session("t"), R), SqlScratch(postgres).hit([limit], NOW)):
+        with pytest.raises(Unavailable):
+            await verb
+    postgres_server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    assert (await turn(store, "s", 0)).answer is Turn.TURNED
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("can't start new thread"), MemoryError()], ids=["threads", "memory"])
+async def test_a_system_that_gives_no_more_is_no_mistake_of_ours(
+    sqlite: Database, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The container is at its limit: who comes later may be served. It was a 500, and of another fault."""
+    store = SqlSessions(sqlite)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for verb in (store.open(session("s"), R), turn(store, "s", 0), SqlUsers(sqlite).page("", 1)):
+            with pytest.raises(Unavailable):
+                await verb
+    await store.open(session("s"), R)
+    assert (await turn(store, "s", 0)).answer is Turn.TURNED

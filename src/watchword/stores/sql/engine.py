@@ -422,7 +422,8 @@ async def _open_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:
     try:
         return await connection
     except BaseException:
-        await asyncio.to_thread(thread.join)
+        if thread.ident is not None:  # else there was no thread to be had
+            await asyncio.to_thread(thread.join)
         raise
 
 

@@ -6,12 +6,27 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, EmulatedDBAPIException
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from watchword.core.errors import Unavailable
 
-ANYWHERE = (PoolTimeoutError, DBAPIError, sqlite3.Error, OSError, TimeoutError, UnicodeEncodeError)
+ANYWHERE = (
+    PoolTimeoutError,
+    DBAPIError,
+    EmulatedDBAPIException,
+    sqlite3.Error,
+    OSError,
+    TimeoutError,
+    UnicodeEncodeError,
+    MemoryError,
+)
+"""`EmulatedDBAPIException` is SQLAlchemy's form of asyncpg's faults, bare where one of its raw connections is opened: PostgreSQL
+starts up or shuts down, or has too many clients. `MemoryError` is SQLite's form of having found no memory."""
+
+NO_THREAD = "can't start new thread"
+"""Python's `RuntimeError` where the system gives no more of them: each of SQLite's connections has one, and host names are
+looked up in one."""
 
 
 @contextlib.contextmanager
@@ -20,7 +35,7 @@ def unavailable() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, (*ANYWHERE, *_of_asyncpg())):
+        if not isinstance(error, (*ANYWHERE, *_of_asyncpg())) and str(error) != NO_THREAD:
             raise
         raise Unavailable(f"the database failed: {type(getattr(error, 'orig', None) or error).__name__}") from error
 
