@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.house import PATIENCE
 from tests.services import until
 from tests.stores.test_hot import LATER, R, opened, session
 
@@ -153,3 +155,74 @@ async def test_a_close_waits_for_the_one_that_is_at_work(
     go_on.set()
     await ending
     assert not path.with_name(f"{path.name}-wal").exists()
+
+
+@pytest.mark.parametrize("way", ["lifespan", "own loop", "collected"])
+async def test_while_a_close_waits_for_others_no_checkpoint_begins(
+    sqlite_url: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would wait for it: its loop ended before it, or its connection was closed last and by itself. The log stayed
+    beside the file, and the connection's thread for ever."""
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 3600.0)
+    made = Database(sqlite_url)
+    made.settle(here=way == "lifespan")
+    path, loop, those, retire = made.path, made.home, made._checkpoints, made._retire
+    assert path is not None
+    assert loop is not None
+    assert those is not None
+    written, go_on, begun = threading.Event(), asyncio.Event(), threading.Event()
+    take = those.take
+
+    async def work() -> None:
+        async with made.write() as connection:
+            await connection.execute(text("DELETE FROM watchword_hits"))
+        written.set()
+        await go_on.wait()
+
+    async def watched() -> None:
+        begun.set()
+        await take()
+
+    monkeypatch.setattr(those, "take", watched)
+    working = asyncio.create_task(made.call(work))
+    await asyncio.to_thread(written.wait, PATIENCE)
+    if way == "collected":
+        assert retire is not None
+        ending = asyncio.create_task(asyncio.to_thread(retire))
+
+        async def is_ending() -> bool:
+            return any("_end" in repr(one.get_coro()) for one in asyncio.all_tasks(loop))
+
+        await until(is_ending)
+    else:
+        ending = asyncio.create_task(made.close())
+        await asyncio.sleep(0)
+    loop.call_soon_threadsafe(those._begin)
+    loop.call_soon_threadsafe(go_on.set)
+    await working
+    await ending
+    assert not begun.is_set()
+    assert not path.with_name(f"{path.name}-wal").exists()
+
+
+def test_a_loop_that_ended_before_its_checkpoint_is_not_the_last_that_takes_one(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script runs one loop after another, on one database. The first took its timer with it, and the log grew until SQLite
+    made somebody's commit wait for ten thousand pages."""
+    made = Database(sqlite_url)
+    path = made.path
+    assert path is not None
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 3600.0)
+    asyncio.run(SqlSessions(made).open(session("a"), R))
+    monkeypatch.setattr(checkpoints, "EVERY_SECONDS", 0.0)
+
+    async def there() -> bool:
+        return in_the_file(path) == 2
+
+    async def second() -> None:
+        await SqlSessions(made).open(session("b"), R)
+        await until(there)
+        await made.close()
+
+    asyncio.run(second())

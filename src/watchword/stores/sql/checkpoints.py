@@ -35,13 +35,19 @@ class Checkpoints:
         self._kept = kept
         self._turn = turn
         self._work = work
-        self._is_due = False
+        self._due_on: asyncio.AbstractEventLoop | None = None
+        self._ended = False
 
     def due(self) -> None:
-        """Something was written: soon it will be in the file."""
-        if not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_later(EVERY_SECONDS, self._begin)
+        """Something was written: soon it will be in the file. A loop that ended before has kept none of its promises."""
+        loop = asyncio.get_running_loop()
+        if self._due_on is not loop:
+            self._due_on = loop
+            loop.call_later(EVERY_SECONDS, self._begin)
+
+    def end(self) -> None:
+        """Begin no more of them: a close waits for what is at work, and for nothing that begins meanwhile."""
+        self._ended = True
 
     async def take(self) -> None:
         """Bring in what is in the log now. Where another process is at it, it is left to that one; where the database fails,
@@ -50,8 +56,8 @@ class Checkpoints:
             await self._kept.lend(self._take)
 
     def _begin(self) -> None:
-        self._is_due = False
-        if not self._kept.closed:
+        self._due_on = None
+        if not self._ended:
             task = asyncio.get_running_loop().create_task(self.take())
             self._work.add(task)
             task.add_done_callback(self._work.discard)

@@ -137,7 +137,9 @@ class Database:
         thread = threading.Thread(target=_live, args=(loop,), name="watchword-database", daemon=True)
         thread.start()
         self.home = loop
-        self._retire = weakref.finalize(self, _shut_down, loop, thread, self.engine, self.kept)
+        self._retire = weakref.finalize(
+            self, _shut_down, loop, thread, self.engine, self.kept, self._checkpoints
+        )
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Run `work` on the engine's own loop, to its end, also when whoever asked is cancelled.
@@ -192,6 +194,8 @@ class Database:
 
     async def close(self) -> None:
         """Let what is at work come to its end, and give every connection back."""
+        if self._checkpoints is not None:
+            self._checkpoints.end()
         if here := [task for task in self._working if task.get_loop() is asyncio.get_running_loop()]:
             await asyncio.wait(here, timeout=BUSY_TIMEOUT_MS / 1000)
         if self._retire is not None:
@@ -465,17 +469,23 @@ def _live(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _shut_down(
-    loop: asyncio.AbstractEventLoop, thread: threading.Thread, engine: AsyncEngine, kept: dict[str, Kept]
+    loop: asyncio.AbstractEventLoop,
+    thread: threading.Thread,
+    engine: AsyncEngine,
+    kept: dict[str, Kept],
+    checkpoints: Checkpoints | None,
 ) -> None:
     """End a loop of our own, after what is at work there. Where that work was the last to hold the database, this runs in
     the loop's own thread, which can't wait for itself."""
-    ending = asyncio.run_coroutine_threadsafe(_end(engine, kept), loop)
+    ending = asyncio.run_coroutine_threadsafe(_end(engine, kept, checkpoints), loop)
     ending.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
     if threading.current_thread() is not thread:
         thread.join(timeout=BUSY_TIMEOUT_MS / 1000 + 5)
 
 
-async def _end(engine: AsyncEngine, kept: dict[str, Kept]) -> None:
+async def _end(engine: AsyncEngine, kept: dict[str, Kept], checkpoints: Checkpoints | None) -> None:
+    if checkpoints is not None:
+        checkpoints.end()
     if at_work := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(at_work, timeout=BUSY_TIMEOUT_MS / 1000)
     for one in kept.values():
