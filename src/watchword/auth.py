@@ -348,10 +348,10 @@ class Auth(Generic[U]):
         return lifespan
 
     async def _keep_up(self) -> None:
-        """Upkeep now and every hour. A failure is logged, and tried again at the next turn."""
+        """Upkeep now and every hour, and at once where much is left. A failure is logged, and tried again at the next turn."""
         while True:
-            await _later("flows.upkeep").attempt(await self.open())
-            await asyncio.sleep(UPKEEP_SECONDS)
+            is_left = await _later("flows.upkeep").attempt(await self.open())
+            await asyncio.sleep(0 if is_left else UPKEEP_SECONDS)
 
 
 def _pages(app: FastAPI) -> list[Route]:

@@ -109,8 +109,19 @@ async def test_it_prunes_for_some_minutes_and_goes_on_the_next_time(
     monkeypatch.setattr(upkeep, "BATCH", 2)
     monkeypatch.setattr(upkeep, "LONGEST_REST", 0.0)
     monkeypatch.setattr(house.sessions, "prune", slow)
-    assert (await upkeep.run(house)).sessions == 4
-    assert (await upkeep.run(house)).sessions == 1
+    done = await upkeep.run(house)
+    assert (done.sessions, done.left) == (4, True)
+    done = await upkeep.run(house)
+    assert (done.sessions, done.left) == (1, False)
+
+
+@pytest.mark.parametrize("left", [True, False])
+async def test_an_attempt_says_whether_much_is_left(house: Kit, left: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def done(_: Kit) -> Done:
+        return Done(10, 0, rotated=False, left=left)
+
+    monkeypatch.setattr(upkeep, "run", done)
+    assert await upkeep.attempt(house) is left
 
 
 async def test_a_key_that_is_due_does_not_wait_for_the_pruning(

@@ -200,3 +200,14 @@ async def test_a_database_that_is_away_is_unavailable_and_never_a_yes(tmp_path: 
     with pytest.raises(Unavailable):
         await SqlRevocations(db, clock, Policy()).ask("s", 0)
     await db.close()
+
+
+async def test_a_worker_forgets_also_while_more_is_dead_than_it_can_remove(stores: SimpleNamespace) -> None:
+    """Where revocations die faster than they are pruned, the last batch never comes, and the memory grew with them."""
+    for name in ("a", "b", "c"):
+        stores.revocations.apply([Revoked(name, 0, NOW.timestamp())])
+    async with stores.db.write() as connection:
+        rows = [{"session_id": name, "generation": 0, "expires_at": NOW.timestamp()} for name in ("a", "b", "c")]
+        await connection.execute(insert(feed), rows)
+    assert await stores.revocations.prune(NOW, 1) == 1
+    assert not stores.revocations.covers("c", 0)

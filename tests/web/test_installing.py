@@ -342,6 +342,24 @@ class TestStartingAndStopping:
             for _ in range(3):
                 await asyncio.wait_for(turns.get(), PATIENCE)
 
+    async def test_upkeep_goes_on_at_once_where_much_is_left(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ten minutes of each hour are too few for a database that is busy: what died in the hour was more than was pruned in
+        them, and the tables grew for ever."""
+        turns: asyncio.Queue[None] = asyncio.Queue()
+
+        async def some(_: object) -> upkeep.Done:
+            turns.put_nowait(None)
+            return upkeep.Done(0, 0, rotated=False, left=True)
+
+        monkeypatch.setattr(upkeep, "run", some)
+        app, auth = FastAPI(), make_auth(tmp_path)
+        auth.install(app)
+        async with LifespanManager(app):
+            for _ in range(3):
+                await asyncio.wait_for(turns.get(), PATIENCE)
+
     async def test_stopping_twice_is_no_error(self, tmp_path: Path) -> None:
         auth = make_auth(tmp_path)
         await auth.start()

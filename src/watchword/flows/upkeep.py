@@ -32,20 +32,23 @@ LONGEST_REST = 1.0
 """Seconds. Where a batch takes long because others keep the database busy, the pruning still comes to its end."""
 
 A_WHILE = 600.0
-"""Seconds for one store's dead rows. The rotation of the signing key comes round again, and what is left goes on after it."""
+"""Seconds for one store's dead rows. The rotation of the signing key comes round again, and what is left goes on after it: at
+once, where somebody keeps at it, since more may die in an hour than is pruned in some minutes of it."""
 
 SAMPLES, SAMPLE = 4, 64
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What one round of upkeep did: how many rows were forgotten, and whether this worker published a signing key."""
+    """What one round of upkeep did: how many rows were forgotten, whether this worker published a signing key, and whether
+    there was no time for all that is dead."""
 
     sessions: int
     revocations: int
     rotated: bool
     keys: int = 0
     attempts: int = 0
+    left: bool = False
 
 
 async def run(kit: Kit) -> Done:
@@ -58,14 +61,14 @@ async def run(kit: Kit) -> Done:
     rotated = await kit.keyring.rotate(now)
     keys = await kit.keyring.prune(dead_by)
     kit.hashing.resemble(await _sampled(kit))
-    sessions = await _pruned(kit, dead_by, kit.sessions.prune)
-    revocations = await _pruned(kit, dead_by, kit.revocations.prune)
-    attempts = await _pruned(kit, dead_by, kit.scratch.prune)
-    return Done(sessions, revocations, rotated, keys, attempts)
+    sessions, some = await _pruned(kit, dead_by, kit.sessions.prune)
+    revocations, more = await _pruned(kit, dead_by, kit.revocations.prune)
+    attempts, others = await _pruned(kit, dead_by, kit.scratch.prune)
+    return Done(sessions, revocations, rotated, keys, attempts, left=some or more or others)
 
 
-async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> int:
-    """Prune for a while, with rests between the batches; how many rows there were."""
+async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> tuple[int, bool]:
+    """Prune for a while, with rests between the batches; how many rows there were, and whether some are left."""
     total = 0
     until = kit.clock.monotonic() + A_WHILE
     while True:
@@ -74,7 +77,7 @@ async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> int:
         total += removed
         now = kit.clock.monotonic()
         if removed < BATCH or now >= until:
-            return total
+            return total, removed == BATCH
         await rest(min(REST * (now - since), LONGEST_REST))
 
 
@@ -85,8 +88,8 @@ async def _sampled(kit: Kit) -> list[str]:
     return [one.password_hash for page in pages for one in page if one.password_hash is not None]
 
 
-async def attempt(kit: Kit) -> None:
-    """Run upkeep; a store that is away is logged and left for the next time."""
+async def attempt(kit: Kit) -> bool:
+    """Run upkeep; a store that is away is logged and left for the next time. Whether that is now: there was no time for all."""
     try:
         done = await run(kit)
     except AuthError as error:
@@ -95,3 +98,5 @@ async def attempt(kit: Kit) -> None:
         logger.exception("upkeep failed and will be tried again")
     else:
         logger.info("upkeep: %r", done)
+        return done.left
+    return False

@@ -33,6 +33,7 @@ class SqlRevocations:
         self._feed_url = feed_url
         self._heard = Heard(clock, policy.revocation_staleness.total_seconds())
         self._feed: Feed | None = None
+        self._forgot: datetime | None = None
         self.fresh: Callable[[], bool] = self._heard.fresh
         """See `ports.Revocations.fresh`. Asked at every request, so it is no method that would call another."""
 
@@ -113,8 +114,9 @@ class SqlRevocations:
         """See `ports.Revocations.prune`. The newest row stays, so that a rewound feed is recognised."""
         values = {"now": now.timestamp()}
         removed = await pruning.prune(self._db, self._way, feed, [DEAD], values, limit)
-        if removed < limit:  # the memory once, with the last of them
+        if removed < limit or now != self._forgot:  # the memory once, however long the removal goes on
             self._heard.revoked.forget(now.timestamp())
+            self._forgot = now
         return removed
 
 
