@@ -89,7 +89,7 @@ async def _sampled(kit: Kit) -> list[str]:
 
 
 async def attempt(kit: Kit) -> bool:
-    """Run upkeep; a store that is away is logged and left for the next time. Whether that is now: there was no time for all."""
+    """Run upkeep; a store that is away is logged and left for the next time. Whether there was no time for all."""
     try:
         done = await run(kit)
     except AuthError as error:

@@ -137,9 +137,7 @@ class Database:
         thread = threading.Thread(target=_live, args=(loop,), name="watchword-database", daemon=True)
         thread.start()
         self.home = loop
-        self._retire = weakref.finalize(
-            self, _shut_down, loop, thread, self.engine, self.kept, self._checkpoints
-        )
+        self._retire = weakref.finalize(self, _shut_down, loop, thread, self.engine, self.kept, self._checkpoints)
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Run `work` on the engine's own loop, to its end, also when whoever asked is cancelled.

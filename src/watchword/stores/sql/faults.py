@@ -21,8 +21,8 @@ ANYWHERE = (
     UnicodeEncodeError,
     MemoryError,
 )
-"""`EmulatedDBAPIException` is SQLAlchemy's form of asyncpg's faults, bare where one of its raw connections is opened: PostgreSQL
-starts up or shuts down, or has too many clients. `MemoryError` is SQLite's form of having found no memory."""
+"""`EmulatedDBAPIException` is SQLAlchemy's form of asyncpg's faults, bare where one of its raw connections is opened:
+PostgreSQL starts up or shuts down, or has too many clients. `MemoryError` is SQLite's form of having found no memory."""
 
 NO_THREAD = "can't start new thread"
 """Python's `RuntimeError` where the system gives no more of them: each of SQLite's connections has one, and host names are
