@@ -14,12 +14,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 from tests.house import PATIENCE
 from tests.services import until
-from tests.stores.test_hot import LATER, R, opened, session
+from tests.stores.test_hot import LATER, NOW, R, opened, session
 
 from watchword.core.policy import LEEWAY
 from watchword.stores.sql import checkpoints
 from watchword.stores.sql.engine import Database
-from watchword.stores.sql.kept import REFRESHES
+from watchword.stores.sql.kept import MOST, REFRESHES
 from watchword.stores.sql.sessions import SqlSessions
 
 
@@ -155,6 +155,21 @@ async def test_a_close_waits_for_the_one_that_is_at_work(
     go_on.set()
     await ending
     assert not path.with_name(f"{path.name}-wal").exists()
+
+
+async def test_checkpoints_that_wait_for_the_writers_leave_the_readers_their_connections(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is long, since a backup reads for minutes, and commits are slow: after each of them one more checkpoint waited
+    for its turn, until they held every connection, and whoever came with an access token was told 503."""
+    monkeypatch.setattr(checkpoints, "LONG", 1)
+    store, those = SqlSessions(db), db._checkpoints
+    assert those is not None
+    await store.open(session("s"), R)
+    async with db.writing():
+        for _ in range(MOST):
+            those._begin()
+        assert await store.get("s", NOW)
 
 
 @pytest.mark.parametrize("way", ["lifespan", "own loop", "collected"])

@@ -36,6 +36,7 @@ class Checkpoints:
         self._turn = turn
         self._work = work
         self._due_on: asyncio.AbstractEventLoop | None = None
+        self._taking: asyncio.Task[None] | None = None
         self._ended = False
 
     def due(self) -> None:
@@ -56,11 +57,16 @@ class Checkpoints:
             await self._kept.lend(self._take)
 
     def _begin(self) -> None:
-        self._due_on = None
-        if not self._ended:
-            task = asyncio.get_running_loop().create_task(self.take())
-            self._work.add(task)
-            task.add_done_callback(self._work.discard)
+        """One at a time: while others' commits are slow each waits for its turn, and soon they would hold all connections."""
+        self._due_on, loop = None, asyncio.get_running_loop()
+        if self._ended:
+            return
+        if self._taking is not None and not self._taking.done() and self._taking.get_loop() is loop:
+            self.due()
+            return
+        self._taking = task = loop.create_task(self.take())
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
 
     async def _take(self, driver: Any) -> None:
         if await driver._execute(_checkpoint, driver._conn) >= LONG:
