@@ -10,6 +10,7 @@ from tests.stores.test_migrations import SESSION
 
 from watchword.stores.sql import pruning
 from watchword.stores.sql.engine import Database
+from watchword.stores.sql.kept import LOGINS
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.tables import sessions
 from watchword.testing.contracts import ABSOLUTE, NOW
@@ -48,3 +49,10 @@ async def test_while_one_worker_prunes_the_others_leave_it_to_it(db: Database) -
         assert lock.alone
         assert await store.prune(LATER, 100) == 0
     assert await store.prune(LATER, 100) == DEAD
+
+
+async def test_what_comes_after_a_pruning_waits_for_the_disk_again(db: Database) -> None:
+    """A pruning's own commit does not: what a crash brings back is dead. A login on the same connection must."""
+    await SqlSessions(db).prune(LATER, 100)
+    ((driver, _),) = db.kept[LOGINS]._idle
+    assert await driver.fetchval("SHOW synchronous_commit") == "on"

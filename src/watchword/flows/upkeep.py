@@ -25,7 +25,7 @@ BATCH = 10
 """Rows that are pruned in one transaction: they lie all over the table and its indexes, so each is some pages to be written,
 and these are so many as a login's or two."""
 
-REST = 14.0
+REST = 19.0
 """How many times as long as a batch the rest after it is."""
 
 LONGEST_REST = 1.0

@@ -58,9 +58,13 @@ def _prune(
 
 
 def _locking() -> Any:
-    """Whether nobody else is pruning the table; until this transaction ends, nobody else then is."""
+    """Whether nobody else is pruning the table; until this transaction ends, nobody else then is. Its commit does not wait for
+    the disk, nor others' commits for it: what a crash brings back is as dead as it was."""
     name = bindparam("table", type_=Text)
-    return select(func.pg_try_advisory_xact_lock(func.hashtextextended(name, PRUNERS)).label("alone"))
+    return select(
+        func.pg_try_advisory_xact_lock(func.hashtextextended(name, PRUNERS)).label("alone"),
+        func.set_config("synchronous_commit", "off", True).label("commit"),
+    )
 
 
 ALONE: Statement = Statement(_locking())
