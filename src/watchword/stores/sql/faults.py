@@ -17,7 +17,6 @@ ANYWHERE = (
     EmulatedDBAPIException,
     sqlite3.Error,
     OSError,
-    TimeoutError,
     UnicodeEncodeError,
     MemoryError,
 )

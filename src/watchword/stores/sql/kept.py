@@ -35,7 +35,7 @@ class Kept:
         self._patience = patience
         self._good = good
         self._idle: list[One] = []
-        self.closed: bool = False
+        self._closed = False
         self._places = asyncio.Semaphore(MOST)
 
     async def fetch(self, statement: str, values: Sequence[Any]) -> Any:
@@ -77,7 +77,7 @@ class Kept:
             except BaseException:
                 await _hang_up(one)
                 raise
-            if self.closed:  # meanwhile: nobody would hang up any more
+            if self._closed:  # meanwhile: nobody would hang up any more
                 one.driver.terminate()
             else:
                 self._idle.append(one)
@@ -87,7 +87,7 @@ class Kept:
 
     async def close(self) -> None:
         """Hang up. What is at work then is hung up at its end."""
-        self.closed = True
+        self._closed = True
         idle, self._idle = self._idle, []
         for one in idle:
             await _hang_up(one)

@@ -36,7 +36,8 @@ async def prune(
     commits wait for it.
     """
     removed = await way.run(_prune(table, removals, values, limit, is_sqlite=db.is_sqlite))
-    await db.checkpoint()
+    if removed:
+        await db.checkpoint()
     return removed
 
 

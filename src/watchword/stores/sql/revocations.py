@@ -114,7 +114,7 @@ class SqlRevocations:
         """See `ports.Revocations.prune`. The newest row stays, so that a rewound feed is recognised."""
         values = {"now": now.timestamp()}
         removed = await pruning.prune(self._db, self._way, feed, [DEAD], values, limit)
-        if removed < limit or now != self._forgot:  # the memory once, however long the removal goes on
+        if now != self._forgot:  # the memory once, however long the removal goes on
             self._heard.revoked.forget(now.timestamp())
             self._forgot = now
         return removed
