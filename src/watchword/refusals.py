@@ -205,12 +205,38 @@ def _redis(settings: "Settings") -> Iterator[Refusal]:
         yield Refusal("redis-url-invalid", name, weakness, "Write redis://host:6379/0, or rediss:// for TLS.")
 
 
+def _mail(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}MAIL_URL"
+    url = settings.mail_url
+    if url is not None and mail_address(url.get_secret_value()) is None:
+        yield Refusal(
+            "mail-url-invalid",
+            name,
+            f"{name} is no address of a mail server.",
+            "Write smtps://user:password@host, or smtp://host for one that offers STARTTLS. In a name or password write "
+            "%40 for @ and %2F for /.",
+        )
+    if url is not None and settings.mail_from is None:
+        name = f"{PREFIX}MAIL_FROM"
+        yield Refusal("mail-from-missing", name, f"{name} is not set.", "Write My App <no-reply@example.com>.")
+
+
+def mail_address(url: str) -> SplitResult | None:
+    """The parts of a mail server's address, or None when it is none."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("smtp", "smtps") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        return None
+    return parts if good and parts.path in ("", "/") and not parts.query and not parts.fragment else None
+
+
 def _is_postgres(url: str) -> bool:
     return POSTGRES.match(url) is not None
 
 
 CHECKS: tuple[Callable[["Settings"], Iterator[Refusal]], ...] = (
-    _issuer, _audience, _master_keys, _service_keys, _lifetimes, _proxies, _origins, _feed, _redis,
+    _issuer, _audience, _master_keys, _service_keys, _lifetimes, _proxies, _origins, _feed, _redis, _mail,
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     case,
 )
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The newest migration: what this code reads and writes."""
 
 COMPATIBLE_FROM = "0003"
@@ -77,6 +77,10 @@ users: Table = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
+    Column("email_verified_at", UtcDateTime),
+    Column("language", String(35)),
+    Column("profile", Text),
+    Column("deletes_at", UtcDateTime, index=True),
 )
 
 sessions: Table = Table(
@@ -153,3 +157,18 @@ single_use: Table = Table(
     Column("until", UtcDateTime, nullable=False, index=True),
 )
 """What may be used once. Using it is deleting its row."""
+
+outbox: Table = Table(
+    "watchword_outbox",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("recipient", String(254), nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("queued_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False, index=True),
+    Column("until", UtcDateTime, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    Column("because", Text),
+)
+"""Mails that wait to be delivered. What they say is sealed: it may hold a link."""
