@@ -22,7 +22,7 @@ from watchword.flows.keyring import Keyring
 from watchword.flows.kit import ClaimsHook, Kit
 from watchword.flows.post import Post
 from watchword.ports import Accounts, Mailer, Scratch, Users
-from watchword.refusals import is_loopback, mail_address
+from watchword.refusals import is_loopback, mail_address, mail_sender
 from watchword.settings import Settings
 from watchword.stores.sql import migrate
 from watchword.stores.sql.accounts import SqlAccounts
@@ -239,9 +239,9 @@ class Home:
 
 def words(settings: Settings, folder: Path | None) -> Any:
     """What mails and their pages say: the host's texts before ours."""
-    post, texts = map(importlib.import_module, ("watchword.stores.mail", "watchword.texts"))
-    name, address = post.sender(_sender(settings))
-    return texts.Texts(folder, name or address.partition("@")[2])
+    sender = mail_sender(_sender(settings))
+    name = sender and (sender.display_name or sender.domain)
+    return importlib.import_module("watchword.texts").Texts(folder, name or "Watchword")
 
 
 def _sender(settings: Settings) -> str:

@@ -7,6 +7,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.headerregistry import Address
+from email.utils import parseaddr
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -216,9 +218,11 @@ def _mail(settings: "Settings") -> Iterator[Refusal]:
             "Write smtps://user:password@host, or smtp://host for one that offers STARTTLS. In a name or password write "
             "%40 for @ and %2F for /.",
         )
-    if url is not None and settings.mail_from is None:
-        name = f"{PREFIX}MAIL_FROM"
-        yield Refusal("mail-from-missing", name, f"{name} is not set.", "Write My App <no-reply@example.com>.")
+    name, cure = f"{PREFIX}MAIL_FROM", "Write My App <no-reply@example.com>."
+    if settings.mail_from and mail_sender(settings.mail_from) is None:
+        yield Refusal("mail-from-invalid", name, f"{name} is no sender.", cure)
+    elif url is not None and not settings.mail_from:
+        yield Refusal("mail-from-missing", name, f"{name} is not set.", cure)
 
 
 def mail_address(url: str) -> SplitResult | None:
@@ -229,6 +233,16 @@ def mail_address(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if good and parts.path in ("", "/") and not parts.query and not parts.fragment else None
+
+
+def mail_sender(text: str) -> Address | None:
+    """The display name and the address of `Name <address>`, or None when it is none."""
+    name, address = parseaddr(text)
+    try:
+        made = Address(display_name=name, addr_spec=address)
+    except (ValueError, IndexError):
+        return None
+    return made if made.username and made.domain and text.isprintable() else None
 
 
 def _is_postgres(url: str) -> bool:

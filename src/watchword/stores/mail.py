@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from email import policy
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from watchword.core.errors import ConfigError, Unavailable, Undeliverable
+from watchword.core.errors import Unavailable, Undeliverable
 from watchword.core.mail import Mail
 
 logger: logging.Logger = logging.getLogger("watchword.mail")
@@ -182,18 +182,6 @@ class FolderMailer:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(path, "wb", opener=functools.partial(os.open, mode=0o600)) as file:
             file.write(content)
-
-
-def sender(text: str) -> tuple[str, str]:
-    """The display name and the address of `Name <address>`. Raises ConfigError for what is none."""
-    name, address = parseaddr(text)
-    try:
-        made = Address(display_name=name, addr_spec=address)
-    except (ValueError, IndexError):
-        made = Address()
-    if not made.domain or "\n" in text or "\r" in text:
-        raise ConfigError("WATCHWORD_MAIL_FROM is no sender. Write My App <no-reply@example.com>.")
-    return made.display_name, made.addr_spec
 
 
 def _refused(error: "aiosmtplib.SMTPResponseException") -> Exception:
