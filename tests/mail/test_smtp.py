@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.house import ADA, BOB, House, open_house
-from tests.mailbox import SENDER, Mailbox, certificate, mailbox, only
+from tests.letterbox import SENDER, Mailbox, certificate, mailbox, only
 
 from watchword.core.errors import ConfigError
 from watchword.core.mail import LEASE

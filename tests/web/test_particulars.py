@@ -10,7 +10,7 @@ import pytest
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from tests.house import ADA, BOB, CHEAP, OTHER_PASSWORD, PASSWORD, House, Login, open_house
-from tests.mailbox import last_mail, mails
+from tests.letterbox import last_mail, mails
 
 from watchword import Auth, Principal, Settings
 from watchword.core.events import DeletionCancelled, DeletionPlanned, UserDeleted
@@ -40,7 +40,8 @@ async def test_a_username_is_changed_and_the_owner_is_told(either: House) -> Non
     await either.login("LOVELACE")
     mail = await last_mail(either, ADA)
     assert mail.subject == "Your username at Watchword was changed"
-    assert "lovelace" in mail.text and mail.undo
+    assert "lovelace" in mail.text
+    assert mail.undo
 
 
 async def test_a_taken_username_stays_with_whoever_has_it(either: House) -> None:
@@ -187,7 +188,8 @@ async def test_this_was_not_me_keeps_an_account_that_a_thief_wants_deleted(house
     kit = await house.kit()
     assert (await upkeep.run(kit)).accounts == 0
     found = await kit.users.get(user_id)
-    assert found is not None and found.password_hash is None
+    assert found is not None
+    assert found.password_hash is None
 
 
 async def test_without_a_grace_the_account_is_gone_at_once(tmp_path: Path, sqlite_url: str) -> None:

@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, Login, open_house
-from tests.mailbox import SENDER, last_mail, mailbox, mails
+from tests.letterbox import SENDER, last_mail, mailbox, mails
 
 from watchword.core.events import (
     AccountDisowned,
@@ -283,7 +284,10 @@ async def test_the_account_s_own_language_goes_before_the_request_s(house: House
 
 
 async def test_without_a_mail_server_off_localhost_there_are_no_such_routes(tmp_path: Path, sqlite_url: str) -> None:
-    settings = {"issuer": "https://auth.example.com", "master_keys": ["p7Wq3xZt9mKc5vRb1nYs8dHf4gJl2aQe"]}
+    settings: dict[str, Any] = {
+        "issuer": "https://auth.example.com",
+        "master_keys": ["p7Wq3xZt9mKc5vRb1nYs8dHf4gJl2aQe"],
+    }
     async with open_house(tmp_path, app=FastAPI(), database_url=sqlite_url, **settings) as house:
         for path in ("/forgot-password", "/reset-password", "/verify-email", "/change-email", "/disown"):
             assert (await house.client.post(path, json={})).status_code == 404
