@@ -64,9 +64,16 @@ class Texts:
         """The page of this name."""
         return self._show("page.html", {**facts, **self._told("page", name, language, facts)})
 
+    def fault(self, code: str, language: str, said: str) -> str:
+        """What a page says where something was refused with this code; `said`, in English, where a language has no
+        words for it."""
+        words: str = self._said.get(language, {}).get("faults", {}).get(code, said)
+        return words
+
     def _told(self, medium: str, name: str, language: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         """The text's parts with the facts in them, and those that all texts of a language share."""
-        everything = [self._said[ENGLISH], self._said.get(language, {})]
+        language = language if language in self._said else ENGLISH
+        everything = [self._said[ENGLISH], self._said[language]]
         parts: dict[str, Any] = {}
         for one in everything:
             parts = _merged(parts, {**one.get("shared", {}), **one.get(medium, {}).get(name, {})})

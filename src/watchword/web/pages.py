@@ -42,6 +42,8 @@ class Texts(Protocol):
 
     def page(self, name: str, language: str, facts: Mapping[str, Any], /) -> str: ...
 
+    def fault(self, code: str, language: str, said: str, /) -> str: ...
+
 
 class LinkForm(Body):
     """What the form of a page sends."""
@@ -114,14 +116,14 @@ async def _page(
     """The page in the browser's language. After a fault the form is there again, with what was in it but the password."""
     kit = await open_house()
     nonce = base64.b64encode(hashlib.sha256(kit.entropy(16)).digest()[:18]).decode()
+    language = mail.language(request.headers.get("accept-language", ""), texts.languages)
     facts = {
         "state": "done" if done else "form",
-        "fault": error.detail if error else "",
+        "fault": texts.fault(error.code, language, error.detail) if error else "",
         "token": token,
         "nonce": nonce,
         "script": SCRIPT,
     }
-    language = mail.language(request.headers.get("accept-language", ""), texts.languages)
     headers = {"Content-Security-Policy": POLICY.format(nonce=nonce), "Vary": "Accept-Language"}
     if error is not None:
         headers |= errors.headers(error)
