@@ -87,11 +87,11 @@ def language(accepted: str, known: Sequence[str]) -> str:
         quality = _quality(weight)
         if quality > 0 and LANGUAGE.fullmatch(tag):
             liked.append((-quality, place_, tag.lower()))
-    for _, _, tag in sorted(liked):
-        while tag:
-            if tag in known:
-                return tag
-            tag = tag.rpartition("-")[0]
+    for _, _, wanted in sorted(liked):
+        while wanted:
+            if wanted in known:
+                return wanted
+            wanted = wanted.rpartition("-")[0]
     return known[0]
 
 

@@ -90,7 +90,7 @@ async def delete(kit: Kit, who: Principal, client: Client = NOWHERE) -> Account 
 
 async def keep(kit: Kit, user: Account) -> bool:
     """Cancel a planned deletion, since the owner is here; whether there is still an account."""
-    if kit.accounts is None or getattr(user, "deletes_at", None) is None:
+    if kit.accounts is None:
         return True
     altered = await kit.accounts.alter(user.id, Particulars(deletes_at=None), kit.clock.now())
     if altered.done:

@@ -138,7 +138,8 @@ async def _still_proven(kit: Kit, proof: Proof, session: Session, now: datetime)
     """The user as they are now, if at most their scopes changed since the proof; else the session just opened is closed."""
     found = await kit.users.get(proof.user.id)
     alive = found is not None and not found.user.disabled and found.user.epoch == proof.user.epoch
-    if found is None or not alive or not await particulars.keep(kit, found.user):
+    going = getattr(found.user, "deletes_at", None) if found else None
+    if found is None or not alive or (going and not await particulars.keep(kit, found.user)):
         await kit.sessions.close(session.id, None, now)
         raise InvalidGrant("the user was disabled, deleted or given another password during the login")
     return found.user
