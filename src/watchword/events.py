@@ -1,7 +1,13 @@
 """What an application can react to: `auth.on(LoggedIn, handler)`. Each event is a fact, told after the commit."""
 
 from watchword.core.events import (
+    AccountDisowned,
     AttemptsExhausted,
+    DeletionCancelled,
+    DeletionPlanned,
+    EmailChanged,
+    EmailChangeRequested,
+    EmailVerified,
     Event,
     KeyPublished,
     KeyRetired,
@@ -10,6 +16,10 @@ from watchword.core.events import (
     LoggedIn,
     LoginFailed,
     PasswordChanged,
+    PasswordReset,
+    PasswordResetRequested,
+    ProfileChanged,
+    Reauthenticated,
     RefreshTokenReused,
     Registered,
     ScopesChanged,
@@ -19,10 +29,17 @@ from watchword.core.events import (
     UserDeleted,
     UserDisabled,
     UserEnabled,
+    UsernameChanged,
 )
 
 __all__ = [
+    "AccountDisowned",
     "AttemptsExhausted",
+    "DeletionCancelled",
+    "DeletionPlanned",
+    "EmailChangeRequested",
+    "EmailChanged",
+    "EmailVerified",
     "Event",
     "KeyPublished",
     "KeyRetired",
@@ -31,6 +48,10 @@ __all__ = [
     "LoggedIn",
     "LoginFailed",
     "PasswordChanged",
+    "PasswordReset",
+    "PasswordResetRequested",
+    "ProfileChanged",
+    "Reauthenticated",
     "RefreshTokenReused",
     "Registered",
     "ScopesChanged",
@@ -40,4 +61,5 @@ __all__ = [
     "UserDeleted",
     "UserDisabled",
     "UserEnabled",
+    "UsernameChanged",
 ]
