@@ -18,6 +18,7 @@ from watchword.core.events import Event
 from watchword.core.models import Principal, Revoked, U
 from watchword.core.passwords import OWASP, Argon2Parameters
 from watchword.core.policy import Policy
+from watchword.features.base import Feature
 from watchword.flows import session
 from watchword.flows.handlers import Handlers
 from watchword.flows.kit import ClaimsHook, Kit
@@ -58,6 +59,7 @@ class Auth(Generic[U]):
     `engine` is the application's AsyncEngine, on whose database everything is then kept; it stays the application's.
     `users` are accounts in a table of the application's own (`ports.Users`), and `auth.user` gives its class.
     `claims` adds to access tokens: it is called with the Session, and answers (or awaits) a mapping of plain JSON.
+    `features` are annexes: `features=[ApiKeys()]` (`watchword.features.api_keys`).
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Auth(Generic[U]):
         engine: "AsyncEngine | None" = None,
         users: Users[U] | None = None,
         claims: ClaimsHook | None = None,
+        features: Iterable[Feature] = (),
         clock: Clock | None = None,
         entropy: Entropy = system_entropy,
         argon2: Argon2Parameters = OWASP,
@@ -81,6 +84,7 @@ class Auth(Generic[U]):
         self._engine = engine
         self._users = users
         self._claims = claims
+        self._features = _each_once(features)
         self._handlers = Handlers()
         self._kit: Kit | None = None
         self._home: Home | None = None
@@ -136,6 +140,8 @@ class Auth(Generic[U]):
         self.principal.moved_to(prefix)
         routes = _later("web.routes")
         below = routes.below_prefix(self.open, self.principal, services=bool(self.policy.service_keys))
+        for feature in self._features:
+            below += feature.routes(self.open, self.principal)
         root = routes.at_root(self.open, prefix, health=health)
         house = APIRouter()
         for router, place in [*((router, prefix) for router in below), *((router, "") for router in root)]:
@@ -297,7 +303,7 @@ class Auth(Generic[U]):
 
     def _house(self) -> "Home":
         house = _later("home")
-        guests = house.Guests(self._engine, self._users, self._claims, self._handlers)
+        guests = house.Guests(self._engine, self._users, self._claims, self._handlers, self._features)
         return cast("Home", house.Home(self.settings, guests))
 
     def _ready(self) -> Kit:
@@ -358,6 +364,18 @@ def _pages(app: FastAPI) -> list[Route]:
     """FastAPI's own: `/docs`, `/openapi.json` and the like."""
     paths = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
     return [route for route in app.router.routes if isinstance(route, Route) and route.path in paths]
+
+
+def _each_once(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """The features. Raises ConfigError for two of one name, and for what is none."""
+    given: tuple[Any, ...] = tuple(features)
+    names = [one.name for one in given if isinstance(one, Feature)]
+    if len(names) < len(given):
+        raise ConfigError("Auth(features=[…]) takes features that are made: features=[ApiKeys()].")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"Auth(features=[…]) has {twice[0]} twice. Leave one of them out.")
+    return given
 
 
 def _refuse_lacking(users: object) -> None:

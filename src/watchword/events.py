@@ -1,6 +1,9 @@
 """What an application can react to: `auth.on(LoggedIn, handler)`. Each event is a fact, told after the commit."""
 
 from watchword.core.events import (
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    ApiKeyRotated,
     AttemptsExhausted,
     Event,
     KeyPublished,
@@ -13,6 +16,8 @@ from watchword.core.events import (
     RefreshTokenReused,
     Registered,
     ScopesChanged,
+    ServiceAccountCreated,
+    ServiceAccountDisabled,
     SessionClosed,
     SessionsEnded,
     StateRewound,
@@ -22,6 +27,9 @@ from watchword.core.events import (
 )
 
 __all__ = [
+    "ApiKeyCreated",
+    "ApiKeyRevoked",
+    "ApiKeyRotated",
     "AttemptsExhausted",
     "Event",
     "KeyPublished",
@@ -34,6 +42,8 @@ __all__ = [
     "RefreshTokenReused",
     "Registered",
     "ScopesChanged",
+    "ServiceAccountCreated",
+    "ServiceAccountDisabled",
     "SessionClosed",
     "SessionsEnded",
     "StateRewound",

@@ -12,9 +12,8 @@ from datetime import datetime
 
 from watchword.core.errors import AuthError
 from watchword.core.policy import CLOCK_JUMP
+from watchword.flows.annex import Prune
 from watchword.flows.kit import Kit
-
-Prune = Callable[[datetime, int], Awaitable[int]]
 
 rest: Callable[[float], Awaitable[None]] = asyncio.sleep
 """Waits for so many seconds between two batches."""
@@ -48,6 +47,7 @@ class Done:
     rotated: bool
     keys: int = 0
     attempts: int = 0
+    features: int = 0
     left: bool = False
 
 
@@ -64,7 +64,12 @@ async def run(kit: Kit) -> Done:
     sessions, some = await _pruned(kit, dead_by, kit.sessions.prune)
     revocations, more = await _pruned(kit, dead_by, kit.revocations.prune)
     attempts, others = await _pruned(kit, dead_by, kit.scratch.prune)
-    return Done(sessions, revocations, rotated, keys, attempts, left=some or more or others)
+    features, further = 0, False
+    for prune in [prune for annex in kit.annexes.values() for prune in annex.prunes]:
+        removed, left = await _pruned(kit, dead_by, prune)
+        features, further = features + removed, further or left
+    left = some or more or others or further
+    return Done(sessions, revocations, rotated, keys, attempts, features, left=left)
 
 
 async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> tuple[int, bool]:

@@ -10,7 +10,7 @@ from watchword.flows.register import register
 from watchword.web import client
 from watchword.web.answers import problems
 from watchword.web.errors import ProblemRoute
-from watchword.web.guard import Guard, Open, user_of
+from watchword.web.guard import Guard, Open, signed_in_of, user_of
 from watchword.web.schemas import Accepted, ChangePasswordBody, Me, RegisterBody
 
 
@@ -41,7 +41,7 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
 
     @router.post("/change-password", status_code=204, responses=problems(401, 403, 422, 429))
     async def change_password(
-        request: Request, body: ChangePasswordBody, who: Annotated[Principal, Depends(guard)]
+        request: Request, body: ChangePasswordBody, who: Annotated[Principal, Depends(signed_in_of(guard))]
     ) -> None:
         """Replace the password. Every other session ends; this one lives on."""
         kit = await open_house()

@@ -3,6 +3,7 @@
 No `from __future__ import annotations` here: FastAPI would turn the guards' parameters into query parameters.
 """
 
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from watchword.core.models import Account, Principal
 from watchword.core.tokens import Access
 from watchword.flows import authenticate
 from watchword.flows.kit import Checking, Kit
+from watchword.web import client
 from watchword.web.errors import Refused
 from watchword.web.lines import LINE, Line, Switchboard
 
@@ -112,7 +114,8 @@ class Guard(SecurityBase):
         token, subprotocol = presented(scope)
         if token is None:
             raise MissingToken("no credentials")
-        access = await authenticate.bearer(kit, token)
+        origin = functools.partial(client.describe, HTTPConnection(scope), kit.policy)
+        access = await authenticate.bearer(kit, token, origin)
         if scope["type"] == "websocket":
             if line is None:
                 raise InvalidToken("a guarded WebSocket needs install(app) on the application that serves it")
@@ -132,6 +135,19 @@ def user_of(guard: Guard, open_house: Open) -> Callable[..., Awaitable[Account]]
 
     setattr(user, GUARDED, "user")
     return user
+
+
+def signed_in_of(guard: Guard) -> Callable[..., Awaitable[Principal]]:
+    """A dependency for one's own account: the principal, where somebody has signed in. An API key is refused."""
+
+    async def signed_in(who: Annotated[Principal, Security(guard)]) -> Principal:
+        try:
+            authenticate.signed_in(who)
+        except AuthError as error:
+            raise Refused(error) from error
+        return who
+
+    return signed_in
 
 
 def optional_of(guard: Guard) -> Callable[..., Awaitable[Principal | None]]:

@@ -18,7 +18,7 @@ from watchword.stores.sql import hot, kept
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import Statement, Way
 from watchword.stores.sql.sessions import change_scopes, end_all
-from watchword.stores.sql.tables import sessions, users
+from watchword.stores.sql.tables import api_keys, sessions, users
 
 
 def _by(column: Column[Any]) -> Statement:
@@ -169,6 +169,7 @@ class SqlUsers:
                     return None
                 revoked = await end_all(connection, user_id, now)
                 await connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+                await connection.execute(delete(api_keys).where(api_keys.c.owner_id == user_id))
                 await connection.execute(delete(users).where(users.c.id == user_id))
                 return revoked
         except IntegrityError as error:
