@@ -30,7 +30,7 @@ from watchword.core.policy import REMEMBERED
 from watchword.core.tally import Tally
 from watchword.core.tokens import Access
 from watchword.features.api_keys import rules
-from watchword.features.api_keys.known import Dead, Known, Memory
+from watchword.features.api_keys.known import NEVER, Dead, Known, Memory
 from watchword.features.api_keys.rules import ApiKey, Owner, ServiceAccount, Wanted
 from watchword.features.api_keys.store import MINUTE, Found, Made, SqlApiKeys, SqlServiceAccounts
 from watchword.features.api_keys.uses import Uses
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from watchword.ports import Change
 
 NAME = "api_keys"
-FOR_EVER = float("inf")
 GENERATION = 0
 """A key has one; the feed revokes it as it does that of a session."""
 
@@ -169,7 +168,8 @@ class ApiKeysAnnex(Annex):
             again=functools.partial(self._again, digest),
             also=frozenset({revoked.of_owner(key.owner_id)}),
         )
-        return Known(key, access, asked_at)
+        since = NEVER if key.last_used_at is None else asked_at - (now - key.last_used_at).total_seconds()
+        return Known(key, access, asked_at, noted_at=since)
 
     async def _may(self, found: Found) -> frozenset[str]:
         """What the key's owner may do now. Raises InvalidToken when there is none."""

@@ -1,7 +1,7 @@
 """`watchword api-keys …`: keys for programs, as their operator sees them."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -130,7 +130,7 @@ def with_keys(work: "Callable[[Kit, ApiKeysAnnex], Awaitable[R]]") -> R:
     return with_kit(act)
 
 
-def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """A table whose ids are never cut: they are copied into the next command."""
     from rich.console import Console
     from rich.table import Column, Table
