@@ -324,7 +324,9 @@ class ApiKeysAnnex(Annex):
             return Owner.SERVICE_ACCOUNT, account.scopes
         user = await self._kit.users.get(owner_id) if actor.user_id in (None, owner_id) else None
         if user is None or user.user.disabled:
-            raise NotFound("no such owner, or one that is disabled")
+            raise NotFound(
+                "no such owner, or one that is disabled", detail="There is no such owner, or it is disabled."
+            )
         return Owner.USER, user.user.scopes
 
     async def _of(self, owner_id: str, key_id: str, now: datetime) -> ApiKey:
