@@ -250,6 +250,24 @@ class TestTheEnd:
         await accounts.set_password(await either.kit(), user_id, "nine kettles beneath the orchard")
         assert (await used(either, one)).status_code == 200
 
+    async def test_what_can_t_be_an_id_is_nothing_here(self, house: House) -> None:
+        login = await signed_in(house)
+        for name in ("deploy", "a" * 27, "wwk_kp7T7cNg"):
+            for method, path in (("DELETE", f"/api-keys/{name}"), ("POST", f"/api-keys/{name}/rotate")):
+                assert (await house.client.request(method, path, headers=login.headers)).status_code == 404
+
+    async def test_a_service_account_that_was_disabled_by_hand_has_no_keys(self, house: House) -> None:
+        """With a statement of the operator's own, that knows nothing of keys."""
+        admin = await signed_in(house, "watchword:admin")
+        account = await house.client.post("/service-accounts", json={"name": "ci"}, headers=admin.headers)
+        path = f"/service-accounts/{account.json()['id']}/api-keys"
+        one = program(await house.client.post(path, json={"name": "k"}, headers=admin.headers))
+        assert house.auth._home is not None
+        async with house.auth._home.db.write() as connection:
+            statement = "UPDATE watchword_service_accounts SET disabled_at = '2026-01-01 00:00:00'"
+            await connection.execute(text(statement))
+        assert (await used(house, one)).status_code == 401
+
 
 class TestRotation:
     async def test_both_are_good_for_the_overlap(self, either: House) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from watchword.core.errors import InvalidInput, InvalidRequest, MalformedToken
 from watchword.features.api_keys import rules
-from watchword.features.api_keys.rules import Wanted
+from watchword.features.api_keys.flow import Shown
+from watchword.features.api_keys.rules import ApiKey, Owner, Wanted
 
 SCANNER = re.compile(r"\bwwk_[0-9A-Za-z]{8}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}\b")
 PAGES = [Path(__file__).parents[3] / "docs" / language / "api-keys.md" for language in ("en", "ko")]
@@ -51,6 +52,8 @@ def test_neither_a_repr_nor_a_trace_shows_a_key() -> None:
     minted = rules.mint(bytes(range(rules.ENTROPY)))
     assert minted.text not in repr(minted)
     assert repr(minted.digest) not in repr(minted)
+    key = ApiKey("id", "ada", Owner.USER, "k", minted.shown, frozenset(), None, datetime(2026, 1, 1, tzinfo=UTC))
+    assert minted.text not in repr(Shown(key, minted.text))
 
 
 @given(st.integers(0, rules.LENGTH - 1), st.sampled_from(rules.ALPHABET + "_-. \n\0é"))

@@ -143,17 +143,16 @@ class ApiKeysAnnex(Annex):
             if self.memory.get(digest) is None:
                 throttle.refuse_forgers(kit, origin())
             since, now = self.memory.changes, kit.clock.now()
-            found = await self._keys.find(digest)
-            dead = _dead(found, now, asked_at)
-            if found is not None and dead is None:
+            found = _judged(await self._keys.find(digest), now, asked_at)
+            if isinstance(found, Found):
                 known = await self._known(digest, found, now, asked_at)
                 self.memory.put(digest, known, since)
                 return known
-            if dead is not None:
-                self.memory.bury(digest, dead)
-        if dead is not None and dead.forged:
+            self.memory.bury(digest, found)
+            dead = found
+        if dead.forged:
             throttle.count_forged(kit, origin())
-        raise InvalidToken(dead.because if dead is not None else "no such API key")
+        raise InvalidToken(dead.because)
 
     async def _known(self, digest: bytes, found: Found, now: datetime, asked_at: float) -> Known:
         """Raises InvalidToken where its owner is gone or disabled. That may change, so it is not remembered."""
@@ -256,8 +255,8 @@ class ApiKeysAnnex(Annex):
 
     async def find(self, key_id: str) -> ApiKey:
         """A live key, whoever has it. Raises NotFound."""
-        found = await self._keys.get(key_id) if opaque.is_identifier(key_id) else None
-        if found is None or _dead(Found(found, None), self._kit.clock.now(), 0.0) is not None:
+        found = await self._live(key_id, self._kit.clock.now())
+        if found is None:
             raise NotFound("no such live API key", detail="There is no live API key with this id.")
         return found
 
@@ -331,12 +330,16 @@ class ApiKeysAnnex(Annex):
 
     async def _of(self, owner_id: str, key_id: str, now: datetime) -> ApiKey:
         """A live key of this owner that has no successor. Raises NotFound, and InvalidInput where it has one."""
-        found = await self._keys.get(key_id) if opaque.is_identifier(key_id) else None
-        if found is None or found.owner_id != owner_id or _dead(Found(found, None), now, 0.0) is not None:
+        found = await self._live(key_id, now)
+        if found is None or found.owner_id != owner_id:
             raise NotFound("no such live API key of this owner")
         if found.rotated_to is not None:
             raise _rotated_already()
         return found
+
+    async def _live(self, key_id: str, now: datetime) -> ApiKey | None:
+        key = await self._keys.get(key_id) if opaque.is_identifier(key_id) else None
+        return None if key is None or isinstance(_judged(Found(key, None), now, 0.0), Dead) else key
 
 
 def annex_of(kit: Kit) -> ApiKeysAnnex:
@@ -352,15 +355,15 @@ def actor(who: Principal) -> Actor:
     return Actor(who.user_id, who.scopes)
 
 
-def _dead(found: Found | None, now: datetime, asked_at: float) -> Dead | None:
-    """Why a key will never be good (again); None for one that has its time."""
+def _judged(found: Found | None, now: datetime, asked_at: float) -> Found | Dead:
+    """A key that has its time, or why it will never be good (again)."""
     if found is None:
         return Dead("no such API key", True, asked_at)
     if found.key.revoked_at is not None:
         return Dead("the API key was revoked", False, asked_at)
     if found.key.expires_at is not None and found.key.expires_at <= now:
         return Dead("the API key has expired", False, asked_at)
-    return None
+    return found
 
 
 def _rotated_already() -> InvalidInput:
