@@ -162,6 +162,14 @@ async def test_a_key_never_does_more_than_whoever_makes_it(either: House) -> Non
     assert (await either.client.post(f"{keys}/{theirs.id}/rotate", headers=narrow.headers)).status_code == 403
 
 
+NOT_ASKED = {
+    *(f"GET {path}" for path in ("/me", "/who", "/read", "/row", "/perhaps")),
+    *(f"GET /.well-known/{name}" for name in ("jwks.json", "oauth-authorization-server")),
+    *(f"POST {path}" for path in ("/login", "/refresh", "/register", "/logout")),
+}
+"""The routes of an application, those that ask for nobody, and those that say who comes. Every other one is a person's."""
+
+
 async def test_a_key_makes_no_keys_and_manages_no_account(either: House) -> None:
     """LG-07: the thief of a key, which stood in a repository, would make himself another one that nobody knows of, end the
     owner's sessions, see where they are signed in, or change the password. None of it is a key's to do, whatever scopes it
@@ -174,11 +182,11 @@ async def test_a_key_makes_no_keys_and_manages_no_account(either: House) -> None
     tried = 0
     for path, methods in either.app.openapi()["paths"].items():
         for method in methods:
-            if path.startswith(("/api-keys", "/service-accounts", "/sessions", "/change-password")):
+            if f"{method.upper()} {path}" not in NOT_ASKED:
                 answer = await either.client.request(method, path.format(**ids), json=body, headers=one.headers)
                 assert (answer.status_code, answer.json()["code"]) == (401, "insufficient_user_authentication"), path
                 tried += 1
-    assert tried == 15
+    assert tried >= 15
     assert (await either.client.post("/logout", headers=one.headers)).status_code == 401
     assert (await either.me(login)).status_code == 200
     await either.login()

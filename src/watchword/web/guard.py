@@ -3,7 +3,6 @@
 No `from __future__ import annotations` here: FastAPI would turn the guards' parameters into query parameters.
 """
 
-import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any
@@ -114,8 +113,7 @@ class Guard(SecurityBase):
         token, subprotocol = presented(scope)
         if token is None:
             raise MissingToken("no credentials")
-        origin = functools.partial(client.describe, HTTPConnection(scope), kit.policy)
-        access = await authenticate.bearer(kit, token, origin)
+        access = await authenticate.bearer(kit, token, lambda: client.describe(HTTPConnection(scope), kit.policy))
         if scope["type"] == "websocket":
             if line is None:
                 raise InvalidToken("a guarded WebSocket needs install(app) on the application that serves it")
