@@ -88,6 +88,21 @@ async def test_garbage_reaches_no_database(house: House, garbage: str) -> None:
     assert (answer.status_code, seen) == (401, [])
 
 
+async def test_nobody_fills_the_table_with_keys_that_have_ended(either: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RL-08: the attacker has an account, and makes and ends keys in a loop, or rotates one: each leaves a row for weeks."""
+    monkeypatch.setattr(rules, "A_DAY", 3)
+    login = await signed_in(either)
+    one = await made(either, login)
+    assert (await either.client.delete(f"/api-keys/{one.id}", headers=login.headers)).status_code == 204
+    last = program(
+        await either.client.post(f"/api-keys/{(await made(either, login)).id}/rotate", headers=login.headers)
+    )
+    for path in ("/api-keys", f"/api-keys/{last.id}/rotate"):
+        answer = await either.client.post(path, json={"name": "k"}, headers=login.headers)
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "28800")
+    assert (await used(either, last)).status_code == 200
+
+
 # Other people's
 
 

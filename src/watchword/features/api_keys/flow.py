@@ -37,6 +37,7 @@ from watchword.features.api_keys.uses import Uses
 from watchword.flows import authenticate, throttle
 from watchword.flows.annex import Annex, Prune, Way
 from watchword.flows.kit import Kit
+from watchword.ports import Limit
 
 if TYPE_CHECKING:
     from watchword.ports import Change
@@ -200,7 +201,8 @@ class ApiKeysAnnex(Annex):
     # Acts
 
     async def create_own(self, who: Principal, wanted: Wanted) -> Shown:
-        """A key of one's own. Raises InvalidInput, also for scopes that the user or the present token has not."""
+        """A key of one's own. Raises InvalidInput, also for scopes that the user or the present token has not; and
+        TooManyAttempts."""
         user = await authenticate.user(self._kit, who)
         return await self._create(user.id, Owner.USER, wanted, user.scopes & who.scopes, who.user_id)
 
@@ -221,6 +223,7 @@ class ApiKeysAnnex(Annex):
         before = await self._of(owner_id, key_id, now)
         _, may = await self._owner(owner_id, actor)
         actor.require(before.scopes & may)
+        await self._count_made(owner_id, actor.user_id)
         minted = rules.mint(kit.entropy(rules.ENTROPY))
         lives = None if before.expires_at is None else before.expires_at - before.created_at
         successor = replace(
@@ -295,6 +298,7 @@ class ApiKeysAnnex(Annex):
     async def _create(self, owner_id: str, owner: Owner, wanted: Wanted, may: frozenset[str], by: str | None) -> Shown:
         kit = self._kit
         wanted, now = rules.accept(wanted, may), kit.clock.now()
+        await self._count_made(owner_id, by)
         minted = rules.mint(kit.entropy(rules.ENTROPY))
         key = ApiKey(
             id=kit.new_id(),
@@ -315,6 +319,17 @@ class ApiKeysAnnex(Annex):
             raise NotFound("the service account was disabled at the same time")
         kit.announce(ApiKeyCreated(owner_id, key.id, by))
         return Shown(key, minted.text)
+
+    async def _count_made(self, owner_id: str, by: str | None) -> None:
+        """Raise TooManyAttempts where somebody makes keys in a loop. An operator may."""
+        if by is not None:
+            kit = self._kit
+            limit = Limit(kit.keyring.pseudonym("api keys", owner_id), rules.A_DAY, throttle.DAY)
+            hit = await kit.scratch.hit([limit], kit.clock.now())
+            if hit.wait is not None:
+                raise TooManyAttempts(
+                    "too many API keys in a day", wait=hit.wait, detail="Too many API keys were made. Try again later."
+                )
 
     async def _owner(self, owner_id: str, actor: Actor) -> tuple[Owner, frozenset[str]]:
         """What kind of an owner this is, and what it may do. Raises NotFound; users make keys of their own alone."""

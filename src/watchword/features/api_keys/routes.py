@@ -88,7 +88,7 @@ def key_routes(open_house: Open, guard: Guard) -> APIRouter:
     Who = Annotated[Principal, Depends(signed_in_of(guard))]  # noqa: N806 - a type
     Fresh = Annotated[Principal, Depends(requirement(guard, (), max_age=FRESH, methods=()))]  # noqa: N806
 
-    @router.post("/api-keys", status_code=201, responses=problems(422))
+    @router.post("/api-keys", status_code=201, responses=problems(422, 429))
     async def make(body: NewApiKey, who: Fresh) -> ApiKeyMade:
         """Make a key. Its text is in this answer, and nowhere else ever again."""
         keys = annex_of(await open_house())
@@ -100,7 +100,7 @@ def key_routes(open_house: Open, guard: Guard) -> APIRouter:
         keys = annex_of(await open_house())
         return [_listed(one) for one in await keys.of_owner(who.user_id)]
 
-    @router.post("/api-keys/{key_id}/rotate", status_code=201, responses=problems(403, 404, 422))
+    @router.post("/api-keys/{key_id}/rotate", status_code=201, responses=problems(403, 404, 422, 429))
     async def rotate(key_id: str, who: Fresh, body: Rotation | None = None) -> ApiKeyMade:
         """Make the successor of a key: the same name, scopes, limit and length of life. The old one ends after the overlap."""
         keys = annex_of(await open_house())
@@ -139,7 +139,7 @@ def service_account_routes(open_house: Open, guard: Guard) -> APIRouter:
         """Disable a service account for good, and end its keys on every worker."""
         await annex_of(await open_house()).disable_account(account_id, actor(who))
 
-    @router.post("/service-accounts/{account_id}/api-keys", status_code=201, responses=problems(404, 422))
+    @router.post("/service-accounts/{account_id}/api-keys", status_code=201, responses=problems(404, 422, 429))
     async def make_key(account_id: str, body: NewApiKey, who: Fresh) -> ApiKeyMade:
         """Make a key of a service account's. It may do no more than the account, nor than you."""
         keys = annex_of(await open_house())
@@ -154,7 +154,7 @@ def service_account_routes(open_house: Open, guard: Guard) -> APIRouter:
         return [_listed(one) for one in await keys.of_owner(account.id)]
 
     @router.post(
-        "/service-accounts/{account_id}/api-keys/{key_id}/rotate", status_code=201, responses=problems(404, 422)
+        "/service-accounts/{account_id}/api-keys/{key_id}/rotate", status_code=201, responses=problems(404, 422, 429)
     )
     async def rotate_account_key(account_id: str, key_id: str, who: Fresh, body: Rotation | None = None) -> ApiKeyMade:
         """Make the successor of a service account's key. The old one ends after the overlap."""

@@ -33,6 +33,9 @@ ENTROPY = 40
 MOST = 50
 """Live keys of one owner; one that was rotated does not count while its overlap lasts."""
 
+A_DAY = 200
+"""Keys that may be made and rotated of one owner's in a day: each stays in the table for a while after its end."""
+
 MAX_NAME = 64
 MAX_LIMIT = 100_000
 LONGEST_OVERLAP = timedelta(days=7)
