@@ -24,7 +24,7 @@ WORDS = {
     "ko": {"status": "상태 코드", "type": "type", "says": "문구", "rfc": "규격", "code": "코드", "means": "뜻"},
 }
 SPECIFIED = re.compile(r"RFC (\d+) (\d[\d.]*\d|\d)")
-OF_STATUS = {403: "15.5.4", 404: "15.5.5", 409: "15.5.10", 422: "15.5.21", 503: "15.6.4"}
+OF_STATUS = {400: "15.5.1", 403: "15.5.4", 404: "15.5.5", 409: "15.5.10", 422: "15.5.21", 503: "15.6.4"}
 """Where RFC 9110 describes the status, for the codes that no other RFC has."""
 
 SHOWN = ("www-authenticate", "retry-after")
@@ -255,10 +255,16 @@ async def _no_database(house: House) -> list[httpx2.Response]:
     return [await house.me(login), await house.try_login()]
 
 
+async def _no_link(house: House) -> list[httpx2.Response]:
+    body = {"token": "wwl_nothing", "new_password": PASSWORD}
+    return [await house.client.post("/reset-password", json=body)]
+
+
 PROVOKED: dict[str, tuple[dict[str, Any], Provoke]] = {
     "invalid_request": ({}, _bad_form),
     "unsupported_grant_type": ({}, _bad_grant_type),
     "invalid_grant": ({}, _bad_login),
+    "invalid_link": ({}, _no_link),
     "invalid_scope": ({}, _wider_scope),
     "invalid_token": ({}, _expired),
     "not_authenticated": ({}, _no_token),

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib
 import inspect
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from fastapi import APIRouter, FastAPI
@@ -22,13 +25,14 @@ from watchword.features.base import Feature
 from watchword.flows import session
 from watchword.flows.handlers import Handlers
 from watchword.flows.kit import ClaimsHook, Kit
-from watchword.ports import Users
+from watchword.ports import Accounts, Users
 from watchword.web import protection, stopping
 from watchword.web.door import Door
 from watchword.web.errors import Refused, on_auth_error, on_refused
 from watchword.web.guard import Guard, optional_of, password_login, requirement, stands_in, user_of
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from sqlalchemy.ext.asyncio import AsyncEngine  # noqa: TID251 - the name of the host's type, nothing more
 
     from watchword.home import Home, Migrated
@@ -40,6 +44,7 @@ E = TypeVar("E", bound=Event)
 H = TypeVar("H", bound=Callable[..., Any])
 T = TypeVar("T")
 
+DELETION_GRACE = timedelta(days=14)
 UPKEEP_SECONDS = 3600.0
 WAIT_SECONDS = 0.01
 
@@ -59,6 +64,9 @@ class Auth(Generic[U]):
     `engine` is the application's AsyncEngine, on whose database everything is then kept; it stays the application's.
     `users` are accounts in a table of the application's own (`ports.Users`), and `auth.user` gives its class.
     `claims` adds to access tokens: it is called with the Session, and answers (or awaits) a mapping of plain JSON.
+    `texts` is a folder whose files go before those of `watchword/texts`: what mails and their pages say, and how they look.
+    `deletion_grace` is how long an account can still be kept after its owner asked for its deletion; 0 deletes it at once.
+    `profile` is a pydantic model of what owners may keep with their accounts, by `PATCH /me`.
     `features` are annexes: `features=[ApiKeys()]` (`watchword.features.api_keys`).
     """
 
@@ -73,11 +81,18 @@ class Auth(Generic[U]):
         clock: Clock | None = None,
         entropy: Entropy = system_entropy,
         argon2: Argon2Parameters = OWASP,
+        texts: "Path | str | None" = None,
+        deletion_grace: timedelta = DELETION_GRACE,
+        profile: "type[BaseModel] | None" = None,
     ) -> None:
         self.settings: Settings = settings or _later("settings").Settings()
         if engine is None:
             self.settings.refuse_homeless()
         _refuse_lacking(users)
+        self._deletion_grace = deletion_grace
+        self._profile = profile
+        self._said: Any = None
+        self._texts = None if texts is None else Path(texts)
         self.policy: Policy = self.settings.policy(argon2)
         self._clock = clock or SystemClock()
         self._entropy = entropy
@@ -139,7 +154,7 @@ class Auth(Generic[U]):
         app.state.watchword = self
         self.principal.moved_to(prefix)
         routes = _later("web.routes")
-        below = routes.below_prefix(self.open, self.principal, services=bool(self.policy.service_keys))
+        below = routes.below_prefix(self.open, self.principal, self._offers(routes), self._words)
         for feature in self._features:
             below += feature.routes(self.open, self.principal)
         root = routes.at_root(self.open, prefix, health=health)
@@ -250,7 +265,7 @@ class Auth(Generic[U]):
         """For an operator's act on keys: the tools, also where a signing key does not open, or (`foreign`) the master key is
         not the database's."""
         home = self._house()
-        kit = await home.open(self.policy, self._clock, self._entropy, here=True, every_key=False, foreign=foreign)
+        kit = await home.open(self._rules(), self._clock, self._entropy, here=True, every_key=False, foreign=foreign)
         try:
             yield kit
         finally:
@@ -303,8 +318,28 @@ class Auth(Generic[U]):
 
     def _house(self) -> "Home":
         house = _later("home")
-        guests = house.Guests(self._engine, self._users, self._claims, self._handlers, self._features)
+        guests = house.Guests(self._engine, self._users, self._claims, self._handlers, self._texts, self._features)
         return cast("Home", house.Home(self.settings, guests))
+
+    def _offers(self, routes: Any) -> Any:
+        """What the routes are made for."""
+        return routes.Offers(
+            services=bool(self.policy.service_keys),
+            mails=self.policy.mails,
+            accounts=self._users is None or isinstance(self._users, Accounts),
+            profile=self._profile,
+        )
+
+    def _words(self) -> Any:
+        """The texts of the pages; loaded when the first is shown."""
+        if self._said is None:
+            self._said = _later("home").words(self.settings, self._texts)
+        return self._said
+
+    def _rules(self) -> Policy:
+        """The policy of this application: mailed links lead below its prefix."""
+        links = self.policy.links + self._prefix
+        return dataclasses.replace(self.policy, links=links, deletion_grace=self._deletion_grace)
 
     def _ready(self) -> Kit:
         if self._kit is None:
@@ -324,7 +359,7 @@ class Auth(Generic[U]):
                     routes.refuse(self._app.routes, self._routes())
                     routes.refuse_both(self.routes())
                 home = self._house()
-                self._kit = await home.open(self.policy, self._clock, self._entropy, here=lifespan)
+                self._kit = await home.open(self._rules(), self._clock, self._entropy, here=lifespan)
                 self._home = home
                 if not lifespan:  # then no upkeep follows
                     await self._kit.keyring.rotate(self._clock.now())
@@ -340,15 +375,19 @@ class Auth(Generic[U]):
         @contextlib.asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
             await self.start()
-            keeping = asyncio.create_task(self._keep_up())
+            kit = self._ready()
+            keeping = [asyncio.create_task(self._keep_up())]
+            if kit.mailer is not None:
+                keeping.append(asyncio.create_task(kit.post.keep_going(kit)))
             drain = self.policy.drain.total_seconds() if self._tells_readiness else 0
             try:
                 async with inner(app) as state:
                     with stopping.drained(drain):
                         yield state
             finally:
-                keeping.cancel()
-                await asyncio.wait([keeping])
+                for task in keeping:
+                    task.cancel()
+                await asyncio.wait(keeping)
                 await self.stop()
 
         return lifespan

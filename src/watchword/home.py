@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -21,11 +22,15 @@ from watchword.flows.handlers import Handlers
 from watchword.flows.hashing import HashingPool
 from watchword.flows.keyring import Keyring
 from watchword.flows.kit import ClaimsHook, Kit
-from watchword.ports import Scratch, Users
+from watchword.flows.post import Post
+from watchword.ports import Accounts, Mailer, Scratch, Users
+from watchword.refusals import is_loopback, mail_address, mail_sender
 from watchword.settings import Settings
 from watchword.stores.sql import migrate
+from watchword.stores.sql.accounts import SqlAccounts
 from watchword.stores.sql.engine import FEED_NAME, Database, parse
 from watchword.stores.sql.keys import SqlKeys
+from watchword.stores.sql.outbox import SqlOutbox
 from watchword.stores.sql.revocations import SqlRevocations
 from watchword.stores.sql.scratch import SqlScratch
 from watchword.stores.sql.sessions import SqlSessions
@@ -33,6 +38,7 @@ from watchword.stores.sql.users import SqlUsers
 
 KEY_FILE = "master.key"
 DATABASE_FILE = "watchword.db"
+MAIL_FOLDER = "mail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +74,14 @@ def located(settings: Settings, engine: object | None) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Guests:
-    """What an application brings into the house: an AsyncEngine, accounts of its own, a hook for claims, event handlers,
-    features."""
+    """What an application brings into the house: an AsyncEngine, accounts of its own, a hook for claims, event handlers, a
+    folder with texts of its own, features."""
 
     engine: object | None = None
     users: Users[Account] | None = None
     claims: ClaimsHook | None = None
     handlers: Handlers = field(default_factory=Handlers)
+    texts: Path | None = None
     features: Sequence[Feature] = ()
 
 
@@ -105,6 +112,7 @@ class Home:
         direct = settings.feed_database_url
         self._feed_url: str | None = direct.get_secret_value() if direct else None
         self._guests = guests or Guests()
+        self._settings = settings
         there = places(settings)
         self.key_file: Path | None = there.key_file
         self.masters: tuple[bytes, ...] = settings.masters()
@@ -158,6 +166,10 @@ class Home:
                 keys=keys,
                 revocations=SqlRevocations(self.db, clock, policy, self._feed_url),
                 scratch=self._scratch(clock),
+                outbox=SqlOutbox(self.db),
+                post=Post(),
+                accounts=self._accounts(),
+                mailer=self._mailer(),
                 keyring=keyring,
                 hashing=HashingPool(policy, entropy),
                 handlers=guests.handlers,
@@ -188,6 +200,28 @@ class Home:
             ) from None
         return cast("Scratch", module.RedisScratch(self._redis_url, scratch, clock, self.db.call))
 
+    def _accounts(self) -> Accounts | None:
+        """Ours, or the host's where its table does as much."""
+        users = self._guests.users
+        if users is None:
+            return SqlAccounts(self.db)
+        return users if isinstance(users, Accounts) else None
+
+    def _mailer(self) -> Mailer | None:
+        """Over SMTP where the settings name a server; else on a loopback issuer into a folder, and elsewhere nowhere."""
+        settings = self._settings
+        url = settings.mail_url.get_secret_value() if settings.mail_url else None
+        if url is None and not self._loopback:
+            return None
+        post = importlib.import_module("watchword.stores.mail")
+        domain = urlsplit(settings.issuer).hostname or ""
+        writer = post.Writer(words(settings, self._guests.texts), _sender(settings), domain)
+        if url is None:
+            return cast("Mailer", post.FolderMailer(settings.data_dir.absolute() / MAIL_FOLDER, writer))
+        parts = mail_address(url)
+        is_here = parts is not None and is_loopback(parts.hostname or "")
+        return cast("Mailer", post.SmtpMailer(post.server(url, is_here=is_here), writer, domain))
+
     async def migrate(self) -> Migrated:
         """Bring the database to the schema of this version. Safe to run again, and by several machines at once."""
         self.db.settle(here=True)
@@ -200,6 +234,7 @@ class Home:
     async def close(self, kit: Kit) -> None:
         """Stop following, let handlers finish, threads and connections go."""
         await kit.handlers.drain()
+        await kit.post.drain()
         for annex in kit.annexes.values():
             await annex.close()
         await kit.revocations.stop()
@@ -207,6 +242,17 @@ class Home:
         if isinstance(kit.scratch, Closing):
             await kit.scratch.close()
         await self.db.close()
+
+
+def words(settings: Settings, folder: Path | None) -> Any:
+    """What mails and their pages say: the host's texts before ours."""
+    sender = mail_sender(_sender(settings))
+    name = sender and (sender.display_name or sender.domain)
+    return importlib.import_module("watchword.texts").Texts(folder, name or "Watchword")
+
+
+def _sender(settings: Settings) -> str:
+    return settings.mail_from or f"Watchword <no-reply@{urlsplit(settings.issuer).hostname}>"
 
 
 def _make_folder(folder: Path) -> None:

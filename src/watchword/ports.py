@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 from watchword.core.keys import KeyRecord
+from watchword.core.mail import Mail, Queued
 from watchword.core.models import Credentials, Revoked, Session, U_co
 from watchword.core.opaque import Presented
 from watchword.core.published import Metadata, PublishedKeys
@@ -77,6 +78,8 @@ class NewUser:
     scopes: frozenset[str]
     created_at: datetime
     disabled_at: datetime | None = None
+    email_verified_at: datetime | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,11 @@ class Sessions(Protocol):
 
     async def get(self, session_id: str, now: datetime) -> Session | None:
         """The session, if it is alive."""
+
+    async def prove_anew(
+        self, session_id: str, methods: frozenset[str], now: datetime, *, access_ttl: timedelta
+    ) -> Session | None:
+        """Let the authentication of a live session be of `now`, by these methods beside its own; the session as it then is."""
 
     async def of_user(self, user_id: str, now: datetime) -> list[Session]:
         """The live sessions of a user, the last used first."""
@@ -265,12 +273,110 @@ class Scratch(Protocol):
     async def keep(self, purpose: str, key: str, value: str, until: datetime) -> None:
         """Keep a value that may be used once, for this purpose, before `until`. It replaces what the key had before."""
 
-    async def consume(self, purpose: str, key: str, now: datetime) -> str | None:
+    async def consume(self, purpose: str, key: str, now: datetime, *, value: str | None = None) -> str | None:
         """The value that was kept, and it is gone. Of any number of callers exactly one gets it; all others None, and so does
-        whoever comes too late or for another purpose."""
+        whoever comes too late or for another purpose, or names another `value`: then it stays where it is."""
 
     async def prune(self, now: datetime, limit: int) -> int:
         """Remove at most `limit` rows of each kind that mean nothing any more; how many there were."""
+
+
+class Particulars(TypedDict, total=False):
+    """What can be changed of an account, and what it is expected to be: each under the name of its field."""
+
+    email: str
+    email_verified_at: datetime | None
+    username: str | None
+    password_hash: str | None
+    language: str | None
+    profile: Mapping[str, Any]
+    deletes_at: datetime | None
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """The answer of `Accounts.alter`. Not `done`: nothing was changed, since the address or username is `taken`, or
+    the account is gone or not as it was expected to be."""
+
+    done: bool
+    taken: bool = False
+    revoked: tuple[Revoked, ...] = ()
+
+
+NOTHING: Particulars = Particulars()
+
+
+@runtime_checkable
+class Accounts(Protocol):
+    """What their owners change of accounts: more than `Users` asks of a host's table, which need not have it."""
+
+    async def alter(
+        self,
+        user_id: str,
+        changes: Particulars,
+        now: datetime,
+        *,
+        expecting: Particulars = NOTHING,
+        ending: Ending = Ending.NONE,
+        keep: str | None = None,
+        mails: Sequence[Queued] = (),
+    ) -> Altered:
+        """Change these particulars if the account is as expected, end sessions as `Users.set_password` does, and
+        queue `mails`: all in one transaction, or nothing of it. Of any number of callers that expect what each of
+        them changes exactly one is done. Address and username are canonical."""
+
+    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+        """At most `limit` ids of accounts whose `deletes_at` has come."""
+
+    async def remove_due(self, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
+        """`Users.remove`, if its `deletes_at` has come and is still there. Whoever signs in at the same time either keeps the
+        account or finds none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What `Scratch.keep` is given, to be kept in the transaction of another verb."""
+
+    purpose: str
+    key: str
+    value: str = field(repr=False)
+    until: datetime
+
+
+class Outbox(Protocol):
+    """Mails until they are delivered: at least once, under one Message-ID."""
+
+    async def add(self, mails: Sequence[Queued], once: Sequence[Once] = ()) -> None:
+        """Queue mails, and keep what their links may be used for once: all in one transaction, or nothing."""
+
+    async def take(self, now: datetime, limit: int) -> Sequence[Queued]:
+        """At most `limit` mails that are due, the oldest first. They are nobody else's for `mail.LEASE`; of any
+        number of callers exactly one gets each."""
+
+    async def delivered(self, mail_id: str) -> None:
+        """Forget a mail that was delivered."""
+
+    async def postpone(self, mail_id: str, due_at: datetime, because: str) -> None:
+        """Try again then. `because` is for the operator, and holds nothing of the mail."""
+
+    async def page(self, after: str, limit: int) -> Sequence[Queued]:
+        """At most `limit` waiting mails in the order of their ids, behind the id `after`."""
+
+    async def prune(self, now: datetime, limit: int) -> int:
+        """Remove at most `limit` mails whose time is over; how many there were."""
+
+
+class Mailer(Protocol):
+    """Whoever carries mails away."""
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """The languages that there are texts in; the first is for everybody else."""
+
+    async def deliver(self, mail: Mail) -> None:
+        """Write and deliver a mail. Raises `errors.Undeliverable` for one that no attempt will deliver, and
+        `errors.Unavailable` where the next may. Ends within a bounded time, less than `mail.LEASE`."""
 
 
 class Revocations(Protocol):

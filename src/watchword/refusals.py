@@ -7,6 +7,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.headerregistry import Address
+from email.utils import parseaddr
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -205,12 +207,50 @@ def _redis(settings: "Settings") -> Iterator[Refusal]:
         yield Refusal("redis-url-invalid", name, weakness, "Write redis://host:6379/0, or rediss:// for TLS.")
 
 
+def _mail(settings: "Settings") -> Iterator[Refusal]:
+    name = f"{PREFIX}MAIL_URL"
+    url = settings.mail_url
+    if url is not None and mail_address(url.get_secret_value()) is None:
+        yield Refusal(
+            "mail-url-invalid",
+            name,
+            f"{name} is no address of a mail server.",
+            "Write smtps://user:password@host, or smtp://host for one that offers STARTTLS. In a name or password write "
+            "%40 for @ and %2F for /.",
+        )
+    name, cure = f"{PREFIX}MAIL_FROM", "Write My App <no-reply@example.com>."
+    if settings.mail_from and mail_sender(settings.mail_from) is None:
+        yield Refusal("mail-from-invalid", name, f"{name} is no sender.", cure)
+    elif url is not None and not settings.mail_from:
+        yield Refusal("mail-from-missing", name, f"{name} is not set.", cure)
+
+
+def mail_address(url: str) -> SplitResult | None:
+    """The parts of a mail server's address, or None when it is none."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("smtp", "smtps") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        return None
+    return parts if good and parts.path in ("", "/") and not parts.query and not parts.fragment else None
+
+
+def mail_sender(text: str) -> Address | None:
+    """The display name and the address of `Name <address>`, or None when it is none."""
+    name, address = parseaddr(text)
+    try:
+        made = Address(display_name=name, addr_spec=address)
+    except (ValueError, IndexError):
+        return None
+    return made if made.username and made.domain and text.isprintable() else None
+
+
 def _is_postgres(url: str) -> bool:
     return POSTGRES.match(url) is not None
 
 
 CHECKS: tuple[Callable[["Settings"], Iterator[Refusal]], ...] = (
-    _issuer, _audience, _master_keys, _service_keys, _lifetimes, _proxies, _origins, _feed, _redis,
+    _issuer, _audience, _master_keys, _service_keys, _lifetimes, _proxies, _origins, _feed, _redis, _mail,
 )  # fmt: skip
 
 

@@ -66,6 +66,16 @@ class Settings(BaseSettings):
         Path,
         Field(description="Where a loopback issuer keeps its database and key; for a read-only working directory."),
     ] = Path(".watchword")
+    mail_url: Annotated[
+        SecretStr | None,
+        Field(
+            description="The mail server, smtps://user:password@host; everybody off localhost who has users of his own."
+        ),
+    ] = None
+    mail_from: Annotated[
+        str | None,
+        Field(description="Who mails come from, My App <no-reply@example.com>; whoever sets the mail server."),
+    ] = None
     signing_alg: Annotated[
         Literal["ES256", "Ed25519", "RS256", "HS256"],
         Field(description="How access tokens are signed; for services that verify only RS256, say."),
@@ -233,6 +243,9 @@ class Settings(BaseSettings):
             hashing_queue=self.hashing_queue,
             trusted_proxies=self.trusted_proxies,
             allowed_origins=self.allowed_origins,
+            mails=self.mail_url is not None or self.loopback,
+            confirms=self.mail_url is not None,
+            links=self.issuer.rstrip("/"),
             service_keys=tuple(
                 service_keys.strong(key.get_secret_value(), f"{PREFIX}SERVICE_KEYS") for key in self.service_keys
             ),

@@ -180,7 +180,8 @@ async def test_a_key_never_does_more_than_whoever_makes_it(either: House) -> Non
 NOT_ASKED = {
     *(f"GET {path}" for path in ("/me", "/who", "/read", "/row", "/perhaps")),
     *(f"GET /.well-known/{name}" for name in ("jwks.json", "oauth-authorization-server")),
-    *(f"POST {path}" for path in ("/login", "/refresh", "/register", "/logout")),
+    *(f"POST {path}" for path in ("/login", "/refresh", "/register", "/logout", "/forgot-password", "/reset-password")),
+    *(f"POST {path}" for path in ("/verify-email/confirm", "/change-email/confirm", "/disown")),
 }
 """The routes of an application, those that ask for nobody, and those that say who comes. Every other one is a person's."""
 

@@ -232,6 +232,8 @@ def test_every_row_of_the_table_is_there() -> None:
         "DRAIN_SECONDS",
         "FEED_DATABASE_URL",
         "REDIS_URL",
+        "MAIL_URL",
+        "MAIL_FROM",
         "REGISTRATION",
         "CONTEXT_WORDS",
         "HASHING_THREADS",

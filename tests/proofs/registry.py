@@ -4,7 +4,19 @@ import importlib
 
 from tests.proofs.proof import Proof
 
-NAMES = ("states", "kills", "cuts", "restarts", "rolling", "machines", "feed", "fuzzing", "schemathesis", "mutation")
+NAMES = (
+    "states",
+    "kills",
+    "cuts",
+    "restarts",
+    "rolling",
+    "machines",
+    "feed",
+    "links",
+    "fuzzing",
+    "schemathesis",
+    "mutation",
+)
 MODULES = {"schemathesis": "schema"}
 """Where the module has another name than the proof: that of the package that it drives."""
 

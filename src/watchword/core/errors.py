@@ -6,6 +6,7 @@
     ├── InvalidGrant              400 invalid_grant              RFC 6749 5.2
     │   ├── RefreshReused         400 invalid_grant              a copied refresh token; its session has ended
     │   └── UnusableHash          400 invalid_grant              the stored password hash can't be verified with
+    ├── InvalidLink               400 invalid_link               a mailed link that is used, old, or somebody else's
     ├── InvalidScope              400 invalid_scope              RFC 6749 5.2
     ├── InvalidToken              401 invalid_token              RFC 6750 3.1
     │   ├── ExpiredToken          401 invalid_token
@@ -28,6 +29,7 @@
     ├── TooManyAttempts           429 too_many_attempts          with Retry-After; RFC 6585 4
     └── Overloaded                503 overloaded                 with Retry-After
         └── Unavailable           503 unavailable                with Retry-After
+    Undeliverable                 a mail that no attempt will deliver; never an answer
     ConfigError (ValueError)      a start that is refused; its text names the setting and the cure
     └── WeakSecret
 
@@ -83,6 +85,12 @@ class RefreshReused(InvalidGrant):
 
 class UnusableHash(InvalidGrant):
     """The stored password hash is corrupt, of an unknown kind, or absurdly costly: no password fits."""
+
+
+class InvalidLink(
+    AuthError, code="invalid_link", status=400, default="This link is not valid any more. Please ask for a new one."
+):
+    """A mailed link or code is used up, too old, not ours, or for something else. One text for every reason."""
 
 
 class InvalidScope(AuthError, code="invalid_scope", status=400, default="The scope exceeds what was granted."):
@@ -230,6 +238,11 @@ class Unavailable(
     Overloaded, code="unavailable", default="The service is not available at the moment. Please try again shortly."
 ):
     """What is needed to decide can't be reached, so nothing is let through."""
+
+
+class Undeliverable(Exception):
+    """A mail that no attempt will deliver: its recipient was refused for good. It is nobody's answer, and is told to
+    the log."""
 
 
 class ConfigError(ValueError):

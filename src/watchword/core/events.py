@@ -71,6 +71,65 @@ class PasswordChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordReset(PasswordChanged):
+    """The password was replaced by way of a mailed link, and all sessions ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordResetRequested(Event):
+    """Somebody asked for a link to a new password."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmailVerified(Event):
+    """A link that was mailed to the account's address came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChangeRequested(Event):
+    """Somebody who is signed in wants another address for the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChanged(Event):
+    """The address was changed; both the old and the new one had agreed."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsernameChanged(Event):
+    """The username was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChanged(Event):
+    """The owner changed what the application lets them keep with the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionPlanned(Event):
+    """The owner wants the account deleted, and can keep it until then."""
+
+    deletes_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionCancelled(Event):
+    """The owner came back before the account was deleted, and keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDisowned(Event):
+    """The owner said of a change that it was somebody else's: all sessions ended, and the password works no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reauthenticated(Event):
+    """Whoever is signed in has shown once more who they are."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScopesChanged(Event):
     """What the user may do was changed."""
 

@@ -106,7 +106,11 @@ class Account(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account. `epoch` rises with every act that ends all its sessions (disable, password change)."""
+    """An account. `epoch` rises with every act that ends all its sessions (disable, password change).
+
+    `email_verified_at` is when a link that was mailed to the present address came back, `language` what the owner chose for
+    mails, `profile` what the application lets its owner keep. `deletes_at` says that the owner wants it deleted then.
+    """
 
     id: str
     email: str
@@ -115,6 +119,10 @@ class User:
     created_at: datetime
     disabled_at: datetime | None
     epoch: int
+    email_verified_at: datetime | None = None
+    language: str | None = None
+    profile: Mapping[str, Any] = field(default_factory=FrozenDict)
+    deletes_at: datetime | None = None
 
     @property
     def disabled(self) -> bool:
@@ -147,10 +155,12 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a request comes from: the user agent's text and the address, each `None` when unknown."""
+    """Where a request comes from: the user agent's text and the address, each `None` when unknown; and the languages that it
+    would like to be answered in (Accept-Language, RFC 9110 12.5.4)."""
 
     user_agent: str | None = None
     ip: str | None = None
+    languages: str = ""
 
     @property
     def network(self) -> str:

@@ -50,6 +50,18 @@ class Policy:
     hashing_queue: int = 64
     trusted_proxies: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    mails: bool = True
+    """Whether mails go anywhere: over SMTP, or on a loopback issuer into a folder."""
+
+    confirms: bool = False
+    """Whether a registration counts only after the link in its mail came back: where a mail server was configured."""
+
+    deletion_grace: timedelta = timedelta(0)
+    """How long an account can still be kept after its owner asked for its deletion."""
+
+    links: str = ""
+    """Where mailed links begin: the issuer, and the prefix that the routes are below."""
+
     service_keys: tuple[bytes, ...] = field(default=(), repr=False)
     """The digests that service keys are known by; without any, no other service is told of revocations."""
 

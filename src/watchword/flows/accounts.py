@@ -13,7 +13,7 @@ from watchword.core.events import (
     UserDisabled,
     UserEnabled,
 )
-from watchword.core.models import Account, Credentials, Revoked
+from watchword.core.models import NOWHERE, Account, Credentials, Revoked
 from watchword.flows import password as passwords
 from watchword.flows.kit import Kit
 from watchword.ports import Added, Ending, NewUser
@@ -82,9 +82,10 @@ async def delete(kit: Kit, user_id: str) -> None:
 
 async def set_password(kit: Kit, user_id: str, new: str) -> None:
     """Give the account another password and end all its sessions. Raises NotFound and WeakPassword."""
-    await passwords.accept(kit, new, (await _get(kit, user_id)).user)
+    user = (await _get(kit, user_id)).user
+    await passwords.accept(kit, new, user)
     new_hash = await kit.hashing.hash(new)
-    revoked = await kit.users.set_password(user_id, new_hash, kit.clock.now(), ending=Ending.ALL)
+    revoked = await passwords.replace(kit, user, new_hash, NOWHERE, kit.clock.now(), ending=Ending.ALL)
     _done(kit, revoked, PasswordChanged(user_id))
 
 

@@ -20,6 +20,9 @@ from watchword.core.tokens import Access
 from watchword.flows import throttle
 from watchword.flows.kit import Checking, Kit
 
+FRESH = 300
+"""Seconds after which an authentication is too old for what can't be taken back. ASVS 7.5.1."""
+
 
 def at_once(kit: Checking, credentials: bytes) -> Access | None:
     """The access of an Authorization header whose token was verified before and is still good, from memory alone. None where
@@ -115,6 +118,12 @@ def require(
             raise StepUpRequired("the authentication is too old", max_age=max_age)
     if not methods <= who.methods:
         raise StepUpRequired("a factor is missing", methods=methods)
+
+
+def require_fresh(kit: Checking, who: Principal) -> None:
+    """Raise StepUpRequired unless the authentication is some minutes old at most: what follows can't be taken back.
+    RFC 9470."""
+    require(kit, who, frozenset(), FRESH, frozenset())
 
 
 def signed_in(who: Principal, max_age: int | None = None) -> None:

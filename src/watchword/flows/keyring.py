@@ -44,6 +44,7 @@ class Keyring:
         self._checks = [sealing.check_value(master) for master in masters]
         self._refresh_keys = tuple(sealing.derive(master, "refresh") for master in masters)
         self._pseudonym_keys = tuple(sealing.derive(master, "pseudonym") for master in masters)
+        self._link_keys = tuple(sealing.derive(master, "link") for master in masters)
         self._own = 0
         self._settled = False
         self._looked_into: dict[str, bytes] = {}
@@ -124,6 +125,19 @@ class Keyring:
         """
         joined = "".join(f"{len(text)}:{text}" for text in texts)
         return hmac.digest(self._pseudonym_keys[self._own], joined.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+    def seal(self, place: str, plain: bytes) -> bytes:
+        """`plain`, sealed for this place with the database's own master key, which every worker has."""
+        return sealing.seal(plain, place, self._masters[self._own :], self._entropy(sealing.NONCE))
+
+    def unseal(self, place: str, sealed: bytes) -> bytes:
+        """What was sealed for this place. Raises ConfigError when no master key opens it."""
+        return sealing.unseal(sealed, place, self._masters)
+
+    @property
+    def link_keys(self) -> tuple[bytes, ...]:
+        """The keys of mailed links, first that of the master key which every worker has."""
+        return _first(self._link_keys, self._own)
 
     @property
     def masters(self) -> int:
@@ -293,5 +307,8 @@ class Keyring:
 
     def _minting_first(self) -> tuple[bytes, ...]:
         """The keys of refresh tokens, first that of the master key which every worker has: the database's own."""
-        first = self._refresh_keys[self._own]
-        return (first, *(key for key in self._refresh_keys if key != first))
+        return _first(self._refresh_keys, self._own)
+
+
+def _first(keys: tuple[bytes, ...], own: int) -> tuple[bytes, ...]:
+    return (keys[own], *(key for key in keys if key != keys[own]))

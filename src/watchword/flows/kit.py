@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from watchword.core.events import Event
     from watchword.flows.hashing import HashingPool
     from watchword.flows.keyring import Keyring
-    from watchword.ports import Change, Keys, Revocations, Scratch, Sessions, Users
+    from watchword.flows.post import Post
+    from watchword.ports import Accounts, Change, Keys, Mailer, Outbox, Revocations, Scratch, Sessions, Users
 
 logger: logging.Logger = logging.getLogger("watchword.audit")
 
@@ -102,7 +103,10 @@ class VerifyingKit:
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """One worker's tools. `hosts_users` says that the accounts are the host's, who may change them without a word."""
+    """One worker's tools. `hosts_users` says that the accounts are the host's, who may change them without a word.
+
+    `accounts` is None where a host's table does not have it, `mailer` where no mail goes anywhere.
+    """
 
     policy: Policy
     clock: Clock
@@ -112,6 +116,8 @@ class Kit:
     keys: "Keys"
     revocations: "Revocations"
     scratch: "Scratch"
+    outbox: "Outbox"
+    post: "Post"
     keyring: "Keyring"
     hashing: "HashingPool"
     cache: AccessCache = field(default_factory=AccessCache)
@@ -119,6 +125,8 @@ class Kit:
     handlers: Handlers = field(default_factory=Handlers)
     claims: ClaimsHook | None = None
     hosts_users: bool = False
+    accounts: "Accounts | None" = None
+    mailer: "Mailer | None" = None
     annexes: dict[str, Annex] = field(default_factory=dict)
     ways: dict[str, Way] = field(default_factory=dict)
 

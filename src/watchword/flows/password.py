@@ -5,11 +5,11 @@ from datetime import datetime
 from watchword.core import passwords
 from watchword.core.errors import InvalidGrant, Overloaded, WrongPassword
 from watchword.core.events import LoginFailed, PasswordChanged
-from watchword.core.models import NOWHERE, Account, Client, Credentials, Principal, Proof
-from watchword.flows import throttle
+from watchword.core.models import NOWHERE, Account, Client, Credentials, Principal, Proof, Revoked
+from watchword.flows import notices, post, throttle
 from watchword.flows.hashing import Gone
 from watchword.flows.kit import Kit
-from watchword.ports import Ending
+from watchword.ports import NOTHING, Ending, Particulars
 
 METHODS = frozenset({"pwd"})  # RFC 8176 2
 
@@ -46,19 +46,65 @@ async def change(kit: Kit, who: Principal, current: str, new: str, client: Clien
     others), WeakPassword for `new`, and then nothing was changed.
     """
     now = kit.clock.now()
-    found = await kit.users.get(who.user_id)
-    if found is None:
-        raise WrongPassword("the user is gone")
-    async with throttle.guess(kit, found.user, found.user.email, client):
-        await _confirm(kit, found, current)
+    found = await confirm(kit, who, current, client)
     await accept(kit, new, found.user)
     new_hash = await kit.hashing.hash(new)
-    revoked = await kit.users.set_password(
-        who.user_id, new_hash, now, ending=Ending.OTHERS, keep=who.session_id, replacing=found.password_hash
+    revoked = await replace(
+        kit,
+        found.user,
+        new_hash,
+        client,
+        now,
+        ending=Ending.OTHERS,
+        keep=who.session_id,
+        expecting=Particulars(password_hash=found.password_hash),
     )
     if revoked is None:
         raise WrongPassword("the password was changed by somebody else meanwhile")
     kit.announce(PasswordChanged(who.user_id), revoked)
+
+
+async def confirm(kit: Kit, who: Principal, password: str, client: Client = NOWHERE) -> Credentials[Account]:
+    """The account of whoever is signed in, if this is its password. Raises WrongPassword, TooManyAttempts and Overloaded."""
+    found = await kit.users.get(who.user_id)
+    if found is None:
+        raise WrongPassword("the user is gone")
+    async with throttle.guess(kit, found.user, found.user.email, client):
+        await _confirm(kit, found, password)
+    return found
+
+
+async def replace(
+    kit: Kit,
+    user: Account,
+    new_hash: str,
+    client: Client,
+    now: datetime,
+    *,
+    ending: Ending,
+    keep: str | None = None,
+    expecting: Particulars = NOTHING,
+    verified: bool = False,
+) -> tuple[Revoked, ...] | None:
+    """Store another password, end sessions, and tell the owner by mail; None where the account is not as expected any more.
+
+    `verified` says that the owner has just shown that the address is theirs.
+    """
+    mails = await notices.about(kit, "password-changed", user, client, now)
+    if kit.accounts is None:  # a host's table knows nothing of mails, so they are queued after its commit
+        replacing = expecting.get("password_hash")
+        revoked = await kit.users.set_password(user.id, new_hash, now, ending=ending, keep=keep, replacing=replacing)
+        if revoked is not None:
+            await post.queue(kit, mails)
+        return revoked
+    changes = Particulars(password_hash=new_hash)
+    if verified:
+        changes["email_verified_at"] = now
+    altered = await kit.accounts.alter(
+        user.id, changes, now, expecting=expecting, ending=ending, keep=keep, mails=mails
+    )
+    post.go(kit, mails)
+    return altered.revoked if altered.done else None
 
 
 async def accept(kit: Kit, password: str, user: Account) -> None:

@@ -5,13 +5,15 @@ from watchword.core.errors import RegistrationClosed, UsernameTaken
 from watchword.core.events import Registered
 from watchword.core.models import NOWHERE, Client
 from watchword.flows import password as passwords
-from watchword.flows import throttle
+from watchword.flows import throttle, verify_email
 from watchword.flows.kit import Kit
 from watchword.ports import Added, NewUser
 
 
 async def register(kit: Kit, email: str, password: str, username: str | None, client: Client = NOWHERE) -> None:
-    """Make an account. A taken address looks like success, at the same cost; a taken username is told (they are public).
+    """Make an account, or where mail is configured ask the address first: then there is none until its link comes back.
+
+    A taken address looks like success, at the same cost; a taken username is told (they are public).
 
     Raises RegistrationClosed, TooManyAttempts, InvalidInput, WeakPassword, UsernameTaken, Overloaded.
     """
@@ -24,6 +26,9 @@ async def register(kit: Kit, email: str, password: str, username: str | None, cl
     await passwords.accept_for(kit, password, email, username)
     if username is not None and await kit.users.find(username) is not None:
         raise UsernameTaken("taken before")
+    if kit.policy.confirms:
+        await verify_email.ask_newcomer(kit, email, username, await kit.hashing.hash(password), client)
+        return
     user = NewUser(
         id=kit.new_id(),
         email=email,

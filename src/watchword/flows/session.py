@@ -9,7 +9,7 @@ from watchword.core.errors import InvalidGrant, InvalidScope, NotFound, RefreshR
 from watchword.core.events import LoggedIn, RefreshTokenReused, SessionClosed, SessionsEnded, StateRewound
 from watchword.core.models import NOWHERE, Account, Client, Proof, Revoked, Session, Tokens
 from watchword.core.opaque import Presented
-from watchword.flows import throttle
+from watchword.flows import particulars, throttle
 from watchword.flows.claims import extra_claims
 from watchword.flows.kit import Kit
 from watchword.ports import Turn
@@ -137,7 +137,9 @@ def _new(kit: Kit, proof: Proof, user: Account, asked: frozenset[str] | None, cl
 async def _still_proven(kit: Kit, proof: Proof, session: Session, now: datetime) -> Account:
     """The user as they are now, if at most their scopes changed since the proof; else the session just opened is closed."""
     found = await kit.users.get(proof.user.id)
-    if found is None or found.user.disabled or found.user.epoch != proof.user.epoch:
+    alive = found is not None and not found.user.disabled and found.user.epoch == proof.user.epoch
+    going = getattr(found.user, "deletes_at", None) if found else None
+    if found is None or not alive or (going and not await particulars.keep(kit, found.user)):
         await kit.sessions.close(session.id, None, now)
         raise InvalidGrant("the user was disabled, deleted or given another password during the login")
     return found.user

@@ -62,10 +62,25 @@ async def guess(kit: Kit, user: Account | None, name: str, client: Client) -> As
 
 async def registration(kit: Kit, client: Client) -> None:
     """Count a registration from this network. Raises TooManyAttempts."""
-    limit = _limit(kit, kit.policy.attempts_per_network, "register", client.network)
+    await _from_network(kit, "register", client, "too many registrations from this network")
+
+
+async def mails(kit: Kit, client: Client) -> None:
+    """Count a mail that somebody asks for from this network, whether or not one goes out. Raises TooManyAttempts."""
+    await _from_network(kit, "mails", client, "too many mails were asked for from this network")
+
+
+async def _from_network(kit: Kit, what: str, client: Client, because: str) -> None:
+    limit = _limit(kit, kit.policy.attempts_per_network, what, client.network)
     counted = await kit.scratch.hit([limit], kit.clock.now())
     if counted.wait is not None:
-        raise TooManyAttempts("too many registrations from this network", wait=counted.wait)
+        raise TooManyAttempts(because, wait=counted.wait)
+
+
+async def welcome(kit: Kit, user: Account, client: Client) -> None:
+    """Remember that the owner came from this network, who has shown it in another way than by the password."""
+    _, known = _of_guess(kit, user, emails.one_spelling(user.email), client)
+    await kit.scratch.take_back((), remember=known, until=kit.clock.now() + REMEMBERED)
 
 
 def read_refresh(kit: Kit, text: str, client: Client) -> Presented:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from watchword.core.errors import AuthError
 from watchword.core.policy import CLOCK_JUMP
+from watchword.flows import particulars
 from watchword.flows.annex import Prune
 from watchword.flows.kit import Kit
 
@@ -34,6 +35,9 @@ A_WHILE = 600.0
 """Seconds for one store's dead rows. The rotation of the signing key comes round again, and what is left goes on after it: at
 once, where somebody keeps at it, since more may die in an hour than is pruned in some minutes of it."""
 
+DELETIONS = 100
+"""Accounts that are deleted in one round, since their owners wanted it."""
+
 SAMPLES, SAMPLE = 4, 64
 
 
@@ -47,6 +51,8 @@ class Done:
     rotated: bool
     keys: int = 0
     attempts: int = 0
+    mails: int = 0
+    accounts: int = 0
     features: int = 0
     left: bool = False
 
@@ -64,12 +70,14 @@ async def run(kit: Kit) -> Done:
     sessions, some = await _pruned(kit, dead_by, kit.sessions.prune)
     revocations, more = await _pruned(kit, dead_by, kit.revocations.prune)
     attempts, others = await _pruned(kit, dead_by, kit.scratch.prune)
+    mails, unsent = await _pruned(kit, dead_by, kit.outbox.prune)
+    deleted = await particulars.delete_due(kit, DELETIONS)
     features, further = 0, False
     for prune in [prune for annex in kit.annexes.values() for prune in annex.prunes]:
         removed, left = await _pruned(kit, dead_by, prune)
         features, further = features + removed, further or left
-    left = some or more or others or further
-    return Done(sessions, revocations, rotated, keys, attempts, features, left=left)
+    left = some or more or others or unsent or further or deleted == DELETIONS
+    return Done(sessions, revocations, rotated, keys, attempts, mails, deleted, features, left=left)
 
 
 async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> tuple[int, bool]:

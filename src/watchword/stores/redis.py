@@ -138,9 +138,9 @@ class RedisScratch:
         """See `ports.Scratch.keep`."""
         await self._behind.keep(purpose, key, value, until)
 
-    async def consume(self, purpose: str, key: str, now: datetime) -> str | None:
+    async def consume(self, purpose: str, key: str, now: datetime, *, value: str | None = None) -> str | None:
         """See `ports.Scratch.consume`."""
-        return await self._behind.consume(purpose, key, now)
+        return await self._behind.consume(purpose, key, now, value=value)
 
     async def prune(self, now: datetime, limit: int) -> int:
         """See `ports.Scratch.prune`. The server forgets by itself."""

@@ -12,6 +12,7 @@ from watchword.core.models import Client
 from watchword.core.policy import Policy
 
 MAX_USER_AGENT = 512
+MAX_LANGUAGES = 256
 TEST_HOSTS = frozenset({"testserver", "test"})
 """What the ecosystem's test clients call themselves; neither name can be reached from outside."""
 
@@ -27,6 +28,7 @@ def describe(connection: HTTPConnection, policy: Policy) -> Client:
     return Client(
         user_agent=None if user_agent is None else printable(user_agent[:MAX_USER_AGENT]),
         ip=address(connection, policy.trusted_proxies),
+        languages=connection.headers.get("accept-language", "")[:MAX_LANGUAGES],
     )
 
 

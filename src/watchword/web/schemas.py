@@ -1,7 +1,7 @@
 """What goes over the wire. Unknown fields change nothing; no answer echoes an input."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -64,6 +64,78 @@ class Accepted(BaseModel):
     detail: str = "If this address was free, the account is there. You can sign in now."
 
 
+ON_ITS_WAY = (
+    "If this address was free, a mail with a link is on its way there. The account counts once the link was opened."
+)
+
+
+class MailAsked(BaseModel):
+    """The one answer to whoever asks for a mail, whether or not one goes out."""
+
+    detail: str = "If this is right, a mail is on its way."
+
+
+class EmailBody(Body):
+    """An address."""
+
+    email: Text
+
+
+class TokenBody(Body):
+    """What stood behind the `#` of a mailed link."""
+
+    token: Text
+
+
+class ResetBody(TokenBody):
+    """The link's token, and the password to be."""
+
+    new_password: Text
+
+
+class UsernameBody(Body):
+    """The username to be."""
+
+    username: Text
+
+
+class PasswordBody(Body):
+    """The password in use."""
+
+    password: Text
+
+
+class Agreed(BaseModel):
+    """One address has agreed to a change of address; `changed` says whether the account has the new one now."""
+
+    changed: bool
+
+
+class DeletionPlannedAnswer(BaseModel):
+    """When the account will be deleted; null where it is gone already. Signing in before keeps it."""
+
+    deletes_at: datetime | None
+
+
+class FreshAnswer(BaseModel):
+    """An access token whose `auth_time` is now. The refresh token stays as it is. `expires_in` is in seconds."""
+
+    access_token: str
+    token_type: str = "bearer"
+    expires_in: int
+    scope: str
+
+
+class MePatch(Body):
+    """What the owner changes; what is left out stays as it is."""
+
+    language: Annotated[Text | None, Field(description="of mails: en, ko, …")] = None
+    profile: Annotated[
+        dict[str, Any] | None,
+        Field(description="the application's own fields; those that are left out stay as they are"),
+    ] = None
+
+
 class ChangePasswordBody(Body):
     """The password in use, and the one to be."""
 
@@ -80,6 +152,9 @@ class Me(BaseModel):
     scopes: Annotated[list[str], Field(description="what the token of this request carries")]
     session_id: str
     created_at: datetime
+    email_verified: Annotated[bool, Field(description="a link that was mailed to the address came back")] = False
+    language: str | None = None
+    profile: dict[str, Any] = {}
 
 
 class SessionAnswer(BaseModel):

@@ -242,6 +242,15 @@ class TestTheEnd:
         await accounts.grant(kit, user_id, ["read", "more"])
         assert (await used(either, one)).json()["scopes"] == ["read"]
 
+    async def test_an_owner_who_is_about_to_be_deleted_has_no_keys(self, either: House) -> None:
+        one = await made(either, await signed_in(either))
+        assert either.auth._home is not None
+        for planned, status in (("'2026-01-08 00:00:00'", 401), ("NULL", 200)):
+            async with either.auth._home.db.write() as connection:
+                statement = f"UPDATE watchword_users SET deletes_at = {planned}"
+                await connection.execute(text(statement))
+            assert (await used(either, one)).status_code == status
+
     async def test_signing_out_everywhere_and_a_new_password_leave_keys(self, either: House) -> None:
         login = await signed_in(either)
         one = await made(either, login)

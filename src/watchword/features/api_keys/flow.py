@@ -18,6 +18,7 @@ from watchword.core.events import (
     ApiKeyCreated,
     ApiKeyRevoked,
     ApiKeyRotated,
+    DeletionPlanned,
     Event,
     ScopesChanged,
     ServiceAccountCreated,
@@ -93,7 +94,10 @@ class ApiKeysAnnex(Annex):
 
     def hear(self, event: Event) -> None:
         """Whatever takes something away from an owner holds on this worker at once."""
-        if isinstance(event, UserDisabled | UserDeleted | ScopesChanged) and event.user_id is not None:
+        if (
+            isinstance(event, UserDisabled | UserDeleted | DeletionPlanned | ScopesChanged)
+            and event.user_id is not None
+        ):
             self.memory.hear(revoked.of_owner(event.user_id))
 
     async def close(self) -> None:
@@ -181,6 +185,8 @@ class ApiKeysAnnex(Annex):
         owner = await self._kit.users.get(found.key.owner_id)
         if owner is None or owner.user.disabled:
             raise InvalidToken("the API key's owner is gone or disabled")
+        if getattr(owner.user, "deletes_at", None) is not None:
+            raise InvalidToken("the API key's owner is about to be deleted")
         return owner.user.scopes
 
     def _count(self, key: ApiKey) -> None:

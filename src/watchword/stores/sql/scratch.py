@@ -1,15 +1,17 @@
 """`ports.Scratch` on SQL: one statement counts an attempt against all of its limits, one uses up what may be used once."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Table, and_, bindparam, case, delete, literal, or_, select
+from sqlalchemy import BigInteger, and_, bindparam, case, delete, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core.policy import LEEWAY
-from watchword.ports import Hit, Limit
+from watchword.ports import Hit, Limit, Once
 from watchword.stores.sql import hot, kept, pruning
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import Statement, Steps, Undo, Way
@@ -44,14 +46,15 @@ class SqlScratch:
     @verb
     async def keep(self, purpose: str, key: str, value: str, until: datetime) -> None:
         """See `ports.Scratch.keep`."""
-        row = {"purpose": purpose, "key": key, "value": value, "until": until}
         async with self._db.write() as connection:
-            await connection.execute(self._upsert(single_use, [row], ["purpose", "key"], ["value", "until"]))
+            await keep_once(connection, [Once(purpose, key, value, until)])
 
     @verb
-    async def consume(self, purpose: str, key: str, now: datetime) -> str | None:
+    async def consume(self, purpose: str, key: str, now: datetime, *, value: str | None = None) -> str | None:
         """See `ports.Scratch.consume`. Deleting the row is using it, so its lock decides a race."""
         mine = and_(single_use.c.purpose == purpose, single_use.c.key == key, single_use.c.until > now)
+        if value is not None:
+            mine = and_(mine, single_use.c.value == value)
         async with self._db.write() as connection:
             row = (await connection.execute(delete(single_use).where(mine).returning(single_use.c.value))).first()
         return None if row is None else str(row.value)
@@ -88,10 +91,14 @@ class SqlScratch:
         )
         yield _taking_back(len(limits), len(remembered), self._db.is_sqlite), values
 
-    def _upsert(self, table: Table, rows: list[dict[str, Any]], index: list[str], changed: list[str]) -> Any:
-        insert = (sqlite if self._db.is_sqlite else postgresql).insert(table)
-        new = {name: insert.excluded[name] for name in changed}
-        return insert.values(rows).on_conflict_do_update(index_elements=index, set_=new)
+
+async def keep_once(connection: AsyncConnection, once: Sequence[Once]) -> None:
+    """What `ports.Scratch.keep` does, in the caller's transaction."""
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(single_use)
+    new = {name: insert.excluded[name] for name in ("value", "until")}
+    upsert = insert.on_conflict_do_update(index_elements=["purpose", "key"], set_=new)
+    for one in once:
+        await connection.execute(upsert, dataclasses.asdict(one))
 
 
 def _spared(limits: Sequence[Limit], at: int) -> Steps[set[str]]:

@@ -121,6 +121,24 @@ class SqlSessions:
         return None if row is None else _session(row)
 
     @verb
+    async def prove_anew(
+        self, session_id: str, methods: frozenset[str], now: datetime, *, access_ttl: timedelta
+    ) -> Session | None:
+        """See `ports.Sessions.prove_anew`. The row is locked while its methods are read and written."""
+        mine = and_(sessions.c.id == session_id, alive(now))
+        async with self._db.write() as connection:
+            row = (await connection.execute(select(sessions).where(mine).with_for_update())).first()
+            if row is None:
+                return None
+            proven = {
+                "methods": scopes.text(methods | frozenset(row.methods.split())),
+                "auth_time": now,
+                "access_expires_at": max(row.access_expires_at, min(now + access_ttl, row.expires_at)),
+            }
+            change = update(sessions).where(sessions.c.id == session_id).values(proven).returning(sessions)
+            return _session((await connection.execute(change)).one())
+
+    @verb
     async def of_user(self, user_id: str, now: datetime) -> list[Session]:
         """See `ports.Sessions.of_user`."""
         statement = (

@@ -77,6 +77,10 @@ users: Table = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
+    Column("email_verified_at", UtcDateTime),
+    Column("language", String(35)),
+    Column("profile", Text),
+    Column("deletes_at", UtcDateTime, index=True),
 )
 
 sessions: Table = Table(
@@ -154,6 +158,20 @@ single_use: Table = Table(
 )
 """What may be used once. Using it is deleting its row."""
 
+outbox: Table = Table(
+    "watchword_outbox",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("recipient", String(254), nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("queued_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False, index=True),
+    Column("until", UtcDateTime, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    Column("because", Text),
+)
+"""Mails that wait to be delivered. What they say is sealed: it may hold a link."""
 service_accounts: Table = Table(
     "watchword_service_accounts",
     metadata,

@@ -1,5 +1,6 @@
 """`ports.Users` on SQL. What ends sessions does so in the transaction that changes the user."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -11,19 +12,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core import emails
 from watchword.core.errors import StillReferenced
-from watchword.core.models import Credentials, Revoked, User
+from watchword.core.models import Credentials, FrozenDict, Revoked, User
 from watchword.core.scopes import text as text_of
 from watchword.ports import Added, Ending, NewUser
 from watchword.stores.sql import hot, kept
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import Statement, Way
 from watchword.stores.sql.sessions import change_scopes, end_all
-from watchword.stores.sql.tables import api_keys, sessions, users
+from watchword.stores.sql.tables import api_keys, outbox, sessions, users
 
 
 def _by(column: Column[Any]) -> Statement:
     return Statement(select(users).where(column == bindparam("value", type_=column.type)))
 
+
+NO_PROFILE = FrozenDict()
 
 BY_ID: Statement = _by(users.c.id)
 BY_EMAIL: Statement = _by(users.c.email)
@@ -125,14 +128,14 @@ class SqlUsers:
         replacing: str | None = None,
     ) -> tuple[Revoked, ...] | None:
         """See `ports.Users.set_password`."""
-        change: dict[str, Any] = {"password_hash": new_hash}
+        values: dict[str, Any] = {"password_hash": new_hash}
         if ending is not Ending.NONE:
-            change["epoch"] = users.c.epoch + 1
+            values["epoch"] = users.c.epoch + 1
         which = users.c.id == user_id
         if replacing is not None:
             which = which & (users.c.password_hash == replacing)
         async with self._db.write() as connection:
-            if not await _change(connection, which, change):
+            if not await change(connection, which, values):
                 return None
             if ending is Ending.NONE:
                 return ()
@@ -147,33 +150,43 @@ class SqlUsers:
         if replacing is not None:
             which = which & (users.c.scopes == text_of(replacing))
         async with self._db.write() as connection:
-            if not await _change(connection, which, {"scopes": text_of(scopes)}):
+            if not await change(connection, which, {"scopes": text_of(scopes)}):
                 return None
             return await change_scopes(connection, user_id, scopes, now)
 
     @verb
     async def set_disabled(self, user_id: str, disabled: bool, now: datetime) -> tuple[Revoked, ...] | None:
         """See `ports.Users.set_disabled`."""
-        change: dict[str, Any] = {"disabled_at": now if disabled else None, "epoch": users.c.epoch + 1}
+        values = {"disabled_at": now if disabled else None, "epoch": users.c.epoch + 1}
         async with self._db.write() as connection:
-            if not await _change(connection, users.c.id == user_id, change):
+            if not await change(connection, users.c.id == user_id, values):
                 return None
             return await end_all(connection, user_id, now)
 
     @verb
     async def remove(self, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
-        """See `ports.Users.remove`. The epoch rises first: whoever changes the same user waits for the end."""
-        try:
-            async with self._db.write() as connection:
-                if not await _change(connection, users.c.id == user_id, {"epoch": users.c.epoch + 1}):
-                    return None
-                revoked = await end_all(connection, user_id, now)
-                await connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
-                await connection.execute(delete(api_keys).where(api_keys.c.owner_id == user_id))
-                await connection.execute(delete(users).where(users.c.id == user_id))
-                return revoked
-        except IntegrityError as error:
-            raise StillReferenced("a row of another table points to the account") from error
+        """See `ports.Users.remove`."""
+        return await erase(self._db, users.c.id == user_id, user_id, now)
+
+
+async def erase(db: Database, which: Any, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
+    """Delete the account that matches, with what belongs to it and mails that wait for its owner; what was revoked, or None.
+
+    The epoch rises first: whoever changes the same user waits for the end.
+    """
+    try:
+        async with db.write() as connection:
+            if not await change(connection, which, {"epoch": users.c.epoch + 1}):
+                return None
+            revoked = await end_all(connection, user_id, now)
+            await connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+            await connection.execute(delete(api_keys).where(api_keys.c.owner_id == user_id))
+            gone = delete(users).where(users.c.id == user_id).returning(users.c.email)
+            address = (await connection.execute(gone)).scalar_one()
+            await connection.execute(delete(outbox).where(outbox.c.recipient == address))
+            return revoked
+    except IntegrityError as error:
+        raise StillReferenced("a row of another table points to the account") from error
 
 
 async def _one(way: Way, statement: Statement, value: str) -> Credentials[User] | None:
@@ -191,6 +204,8 @@ def _new_row(user: NewUser) -> dict[str, Any]:
         "epoch": 0,
         "created_at": user.created_at,
         "disabled_at": user.disabled_at,
+        "email_verified_at": user.email_verified_at,
+        "language": user.language,
     }
 
 
@@ -207,8 +222,9 @@ async def _in_the_way(connection: AsyncConnection, rows: Sequence[dict[str, Any]
     return [tuple(dict.fromkeys(having[key, row[key]] for key in keys if (key, row[key]) in having)) for row in rows]
 
 
-async def _change(connection: AsyncConnection, which: Any, change: dict[str, Any]) -> bool:
-    statement = update(users).where(which).values(change).returning(users.c.id)
+async def change(connection: AsyncConnection, which: Any, values: dict[str, Any]) -> bool:
+    """Change the account that matches; whether there is one."""
+    statement = update(users).where(which).values(values).returning(users.c.id)
     return (await connection.execute(statement)).first() is not None
 
 
@@ -221,4 +237,8 @@ def _user(row: Row[Any]) -> User:
         created_at=row.created_at,
         disabled_at=row.disabled_at,
         epoch=row.epoch,
+        email_verified_at=row.email_verified_at,
+        language=row.language,
+        profile=FrozenDict(json.loads(row.profile)) if row.profile else NO_PROFILE,
+        deletes_at=row.deletes_at,
     )

@@ -1,0 +1,114 @@
+"""Mailed links: made for one purpose, one account and its present address, and used by exactly one caller."""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from watchword.core import links
+from watchword.core.errors import InvalidLink
+from watchword.core.links import Link
+from watchword.core.models import NOWHERE, Account, Client
+from watchword.flows import throttle
+from watchword.flows.kit import Kit
+from watchword.ports import Once
+
+LASTS = timedelta(hours=1)
+"""How long a link may be used that gives something away. OWASP Forgot Password; ASVS 6.4.1."""
+
+MINUTES = str(int(LASTS.total_seconds()) // 60)
+"""The same for people."""
+
+PAGES = {
+    "register": "verify-email",
+    "verify-email": "verify-email",
+    "reset-password": "reset-password",
+    "approve-email": "change-email",
+    "confirm-email": "change-email",
+    "undo": "undo",
+}
+"""Which page the link of a purpose leads to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A link for a mail, and what is to be kept for its one use."""
+
+    url: str
+    once: Once
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A genuine link that came back, and the account as it is now. Nothing is used up yet."""
+
+    link: Link
+    user: Account
+    text: str
+
+
+def for_user(kit: Kit, purpose: str, user: Account, now: datetime, *, to: str = "") -> Made:
+    """A link for this account. A later one for the same purpose takes its place."""
+    link = _new(kit, purpose, user.id, now + LASTS, to)
+    text = links.mint(link, kit.keyring.link_keys[0])
+    once = Once(purpose, kit.keyring.pseudonym("link", user.id), links.fingerprint(text, user), now + LASTS)
+    return Made(url(kit, purpose, text), once)
+
+
+def for_nobody(kit: Kit, purpose: str, value: str, now: datetime) -> tuple[str, Once]:
+    """The text of a link that leads to no account yet, and `value` for whoever brings it."""
+    text = links.mint(_new(kit, purpose, "", now + LASTS), kit.keyring.link_keys[0])
+    return text, Once(purpose, links.fingerprint(text), value, now + LASTS)
+
+
+def undoing(kit: Kit, user: Account, now: datetime, lasts: timedelta) -> str:
+    """The address of the page that says "this was not me". It opens nothing, so it may last; and a later one leaves it be."""
+    text = links.mint(_new(kit, "undo", user.id, now + lasts), kit.keyring.link_keys[0])
+    return url(kit, "undo", text)
+
+
+def url(kit: Kit, purpose: str, text: str) -> str:
+    """Below the configured issuer, whatever the request named. The secret stands behind the `#`: no browser sends that to a
+    server, and no server, proxy or Referer tells it. RFC 3986 3.5."""
+    return f"{kit.policy.links}/links/{PAGES[purpose]}#{text}"
+
+
+def read(kit: Kit, text: str, purposes: tuple[str, ...], now: datetime, client: Client = NOWHERE) -> Link:
+    """The link, without I/O. Raises InvalidLink, and TooManyAttempts after too many forged ones from a network."""
+    try:
+        return links.parse(text, purposes, kit.keyring.link_keys, now)
+    except InvalidLink:
+        throttle.count_forged(kit, client)
+        raise
+
+
+async def open(  # noqa: A001 - `links.open(...)` is the sentence
+    kit: Kit, text: str, purposes: tuple[str, ...], now: datetime, client: Client = NOWHERE
+) -> Opened:
+    """The link and its account, which has to be there and enabled. Raises InvalidLink and TooManyAttempts."""
+    link = read(kit, text, purposes, now, client)
+    found = await kit.users.get(link.user_id)
+    if found is None or found.user.disabled:
+        raise InvalidLink("the user is gone or disabled")
+    return Opened(link, found.user, text)
+
+
+async def use(kit: Kit, opened: Opened, now: datetime) -> None:
+    """Use it up. Of any number of callers exactly one returns; for all others, and where the account's address or
+    epoch changed since it was made, InvalidLink is raised."""
+    key = kit.keyring.pseudonym("link", opened.user.id)
+    value = links.fingerprint(opened.text, opened.user)
+    if await kit.scratch.consume(opened.link.purpose, key, now, value=value) is None:
+        raise InvalidLink("the link was used, or replaced, or the account changed since")
+
+
+async def use_for_nobody(kit: Kit, link: Link, text: str, now: datetime) -> str:
+    """The value that was kept for it. Of any number of callers exactly one gets it. Raises InvalidLink."""
+    value = await kit.scratch.consume(link.purpose, links.fingerprint(text), now)
+    if value is None:
+        raise InvalidLink("the link was used")
+    return value
+
+
+def _new(kit: Kit, purpose: str, user_id: str, expires_at: datetime, to: str = "") -> Link:
+    nonce = base64.urlsafe_b64encode(kit.entropy(18)).decode()
+    return Link(purpose, user_id, nonce, int(expires_at.timestamp()), to)

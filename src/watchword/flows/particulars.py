@@ -1,0 +1,158 @@
+"""What owners do with their accounts beside signing in: another username, what the application lets them keep, an export, and
+the end."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from watchword.core import emails, mail
+from watchword.core.errors import AuthError, InvalidInput, InvalidToken, UsernameTaken
+from watchword.core.events import DeletionCancelled, DeletionPlanned, ProfileChanged, UserDeleted, UsernameChanged
+from watchword.core.models import NOWHERE, Account, Client, Principal, User
+from watchword.flows import authenticate, notices, post
+from watchword.flows.kit import Kit
+from watchword.ports import Accounts, Ending, Particulars
+
+MAX_LANGUAGE = 35
+"""Characters of a language tag. RFC 5646 4.4.1."""
+
+
+async def change_username(
+    kit: Kit, accounts: Accounts, who: Principal, username: str, client: Client = NOWHERE
+) -> None:
+    """Give the account another username. Raises StepUpRequired, InvalidInput, and UsernameTaken: of any number of callers with
+    one name exactly one gets it."""
+    now = kit.clock.now()
+    authenticate.require_fresh(kit, who)
+    username = emails.accept_username(username)
+    user = await authenticate.user(kit, who)
+    mails = await notices.about(kit, "username-changed", user, client, now, username=username)
+    altered = await accounts.alter(user.id, Particulars(username=username), now, mails=mails)
+    if altered.taken:
+        raise UsernameTaken("taken")
+    if not altered.done:
+        raise InvalidToken("the user is gone")
+    post.go(kit, mails)
+    kit.announce(UsernameChanged(user.id))
+
+
+async def change_profile(
+    kit: Kit,
+    accounts: Accounts,
+    who: Principal,
+    *,
+    language: str | None,
+    profile: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None,
+) -> None:
+    """Keep what the application lets owners keep; None leaves it as it is. `profile` makes the new one of the old; whoever was
+    overtaken reads again, so no change is lost. Raises InvalidInput for what is no language, and what `profile` raises."""
+    if language is not None and (len(language) > MAX_LANGUAGE or mail.LANGUAGE.fullmatch(language) is None):
+        raise InvalidInput("not a language", fields={"language": "This is not a language tag, such as en or ko."})
+    while True:
+        user = await authenticate.user(kit, who)
+        old = getattr(user, "profile", {})
+        changes, expecting = Particulars(), Particulars()
+        if language is not None:
+            changes["language"] = language.lower()
+        if profile is not None:
+            changes["profile"], expecting["profile"] = profile(old), old
+        if not changes:
+            return
+        altered = await accounts.alter(user.id, changes, kit.clock.now(), expecting=expecting)
+        if altered.done:
+            kit.announce(ProfileChanged(user.id))
+            return
+
+
+async def delete(kit: Kit, who: Principal, client: Client = NOWHERE) -> Account | None:
+    """End all sessions, and let the account be deleted after the grace; the account as it is then, None where it is
+    gone at once.
+
+    Whoever signs in within the grace keeps it. Raises StepUpRequired, and StillReferenced where a host's rows hold
+    on to it and there is no grace.
+    """
+    now = kit.clock.now()
+    authenticate.require_fresh(kit, who)
+    user = await authenticate.user(kit, who)
+    if kit.accounts is None or not kit.policy.deletion_grace:
+        revoked = await kit.users.remove(user.id, now)
+        await _good_bye(kit, user, client)
+        kit.announce(UserDeleted(user.id), revoked or ())
+        return None
+    deletes_at = now + kit.policy.deletion_grace
+    mails = await notices.about(kit, "deletion-planned", user, client, now, deletes=notices.moment(deletes_at))
+    changes = Particulars(deletes_at=deletes_at)
+    altered = await kit.accounts.alter(user.id, changes, now, ending=Ending.ALL, mails=mails)
+    post.go(kit, mails)
+    kit.announce(DeletionPlanned(user.id, deletes_at), altered.revoked)
+    found = await kit.users.get(user.id)
+    return found.user if found else None
+
+
+async def keep(kit: Kit, user: Account) -> bool:
+    """Cancel a planned deletion, since the owner is here; whether there is still an account."""
+    if kit.accounts is None:
+        return True
+    altered = await kit.accounts.alter(user.id, Particulars(deletes_at=None), kit.clock.now())
+    if altered.done:
+        kit.announce(DeletionCancelled(user.id))
+    return altered.done
+
+
+async def delete_due(kit: Kit, limit: int) -> int:
+    """Delete at most `limit` accounts whose grace is over; how many. One that a host's rows hold on to stays, and is
+    tried again."""
+    if kit.accounts is None:
+        return 0
+    now = kit.clock.now()
+    deleted = 0
+    for user_id in await kit.accounts.due(now, limit):
+        found = await kit.users.get(user_id)
+        try:
+            revoked = await kit.accounts.remove_due(user_id, now)
+        except AuthError as error:
+            post.logger.warning("the account %s could not be deleted: %s", user_id, error.because)
+            continue
+        if found is not None and revoked is not None:
+            deleted += 1
+            await _good_bye(kit, found.user, NOWHERE)
+            kit.announce(UserDeleted(user_id), revoked)
+    return deleted
+
+
+async def export(kit: Kit, who: Principal) -> dict[str, Any]:
+    """What is held about the user, in plain values. Nothing of it lets anybody in. GDPR 15, 20."""
+    user = await authenticate.user(kit, who)
+    sessions = await kit.sessions.of_user(user.id, kit.clock.now())
+    return {"account": _account(user), "sessions": [_session(one) for one in sessions]}
+
+
+async def _good_bye(kit: Kit, user: Account, client: Client) -> None:
+    await post.queue(kit, await notices.about(kit, "account-deleted", user, client, kit.clock.now(), undo=False))
+
+
+def _account(user: Account) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "id": user.id,
+        "email": user.email,
+        "username": user.username,
+        "scopes": sorted(user.scopes),
+        "created_at": user.created_at,
+        "disabled": user.disabled,
+    }
+    if isinstance(user, User):
+        said |= {
+            "email_verified_at": user.email_verified_at,
+            "language": user.language,
+            "profile": user.profile,
+            "deletes_at": user.deletes_at,
+        }
+    return said
+
+
+def _session(one: Any) -> dict[str, Any]:
+    names = ("id", "created_at", "used_at", "expires_at", "auth_time", "user_agent", "ip", "client_id")
+    return {
+        **{name: getattr(one, name) for name in names},
+        "methods": sorted(one.methods),
+        "scopes": sorted(one.scopes),
+    }

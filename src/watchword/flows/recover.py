@@ -1,0 +1,89 @@
+"""A forgotten password: a mailed link leads to a new one. It signs nobody in, and ends every session."""
+
+from watchword.core import emails
+from watchword.core.errors import InvalidLink
+from watchword.core.events import AccountDisowned, PasswordReset, PasswordResetRequested
+from watchword.core.mail import Queued
+from watchword.core.models import NOWHERE, Account, Client, User
+from watchword.flows import links, notices, post, throttle
+from watchword.flows import password as passwords
+from watchword.flows.kit import Kit
+from watchword.flows.links import Opened
+from watchword.ports import Ending, Limit, Once, Particulars
+
+RESET = "reset-password"
+UNDO = "undo"
+
+
+async def request(kit: Kit, email: str, client: Client = NOWHERE) -> None:
+    """Mail a link to this address if it has an account. Nobody learns whether: both take the same steps, and neither waits for
+    the mail. Raises InvalidInput for what is no address, and TooManyAttempts."""
+    now = kit.clock.now()
+    email = emails.accept_email(email)
+    await throttle.mails(kit, client)
+    found = await kit.users.find(email)
+    user = found.user if found and not found.user.disabled else None
+    allowed = await post.may_ask(kit, email, now)
+    mail, once = _asked(kit, user if allowed else None, email, client)
+    await post.queue(kit, [mail], [once])
+    kit.announce(PasswordResetRequested(found.user.id if found else None))
+
+
+async def reset(kit: Kit, text: str, new: str, client: Client = NOWHERE) -> None:
+    """Replace the password of the account that the link was mailed to, end all its sessions and tell its owner.
+
+    Of any number of callers with one link exactly one returns; for all others InvalidLink is raised. WeakPassword leaves the
+    link as it was. Raises TooManyAttempts and Overloaded.
+    """
+    now = kit.clock.now()
+    opened = await links.open(kit, text, (RESET,), now, client)
+    user = opened.user
+    await passwords.accept(kit, new, user)
+    new_hash = await kit.hashing.hash(new)
+    await links.use(kit, opened, now)
+    expecting = Particulars(email=user.email, epoch=user.epoch)
+    revoked = await passwords.replace(
+        kit, user, new_hash, client, now, ending=Ending.ALL, expecting=expecting, verified=True
+    )
+    if revoked is None:
+        raise InvalidLink("the account was changed at the same time")
+    kit.announce(PasswordReset(user.id), revoked)
+    found = await kit.users.get(user.id)
+    if found is not None:
+        await throttle.welcome(kit, found.user, client)
+
+
+async def disown(kit: Kit, text: str, client: Client = NOWHERE) -> None:
+    """ "This was not me": end all sessions of the account, let its password work no longer, keep it if it was to be
+    deleted, and mail a link to a new password. Of any number of callers with one link exactly one returns; for all
+    others InvalidLink."""
+    now = kit.clock.now()
+    opened = await links.open(kit, text, (UNDO,), now, client)
+    await _use_undo(kit, opened)
+    user = opened.user
+    if kit.accounts is None:
+        revoked = await kit.sessions.close_all(user.id, now)
+    else:
+        changes = Particulars(password_hash=None, deletes_at=None)
+        revoked = (await kit.accounts.alter(user.id, changes, now, ending=Ending.ALL)).revoked
+    kit.announce(AccountDisowned(user.id), revoked)
+    found = await kit.users.get(user.id)
+    if found is not None:
+        mail, once = _asked(kit, found.user, found.user.email, client)
+        await post.queue(kit, [mail], [once])
+
+
+async def _use_undo(kit: Kit, opened: Opened) -> None:
+    limit = Limit(kit.keyring.pseudonym("undo", opened.link.nonce), 1, notices.UNDO_LASTS * 2)
+    if (await kit.scratch.hit([limit], kit.clock.now())).wait is not None:
+        raise InvalidLink("the link was used")
+
+
+def _asked(kit: Kit, user: Account | None, email: str, client: Client) -> tuple[Queued, Once]:
+    """The mail with the link; or the same for nobody."""
+    now = kit.clock.now()
+    nobody = User(kit.new_id(), email, None, frozenset(), now, None, 0)
+    made = links.for_user(kit, RESET, user or nobody, now)
+    facts = {"link": made.url, "minutes": links.MINUTES}
+    mail = post.write(kit, RESET, email, post.language(kit, user, client), now, facts, links.LASTS)
+    return (mail if user else post.unsent(mail)), made.once

@@ -1,0 +1,102 @@
+"""Is this address yours? A mailed link that comes back says so: for a new account, which counts only then, and for
+an old one."""
+
+import base64
+import json
+
+from watchword.core.errors import InvalidLink, UsernameTaken
+from watchword.core.events import EmailVerified, Registered
+from watchword.core.links import Link
+from watchword.core.models import NOWHERE, Client, Principal
+from watchword.flows import links, post, throttle
+from watchword.flows.kit import Kit
+from watchword.ports import Added, NewUser, Particulars
+
+REGISTER = "register"
+VERIFY = "verify-email"
+
+
+async def ask_newcomer(kit: Kit, email: str, username: str | None, password_hash: str, client: Client) -> None:
+    """Mail a link that makes the account, or where the address has one, a word about that. Nobody else learns which: both take
+    the same steps. Until the link comes back there is no account."""
+    now = kit.clock.now()
+    found = await kit.users.find(email)
+    said = post.language(kit, found.user if found else None, client)
+    value = json.dumps({"email": email, "username": username, "password_hash": password_hash, "language": said})
+    text, once = links.for_nobody(kit, REGISTER, _sealed(kit, value), now)
+    facts = {"link": links.url(kit, REGISTER, text), "minutes": links.MINUTES}
+    kind = "already-registered" if found else "confirm-registration"
+    mail = post.write(kit, kind, email, said, now, {} if found else facts, links.LASTS)
+    if not await post.may_ask(kit, email, now):
+        mail = post.unsent(mail)
+    await post.queue(kit, [mail], [once])
+
+
+async def request(kit: Kit, who: Principal, client: Client = NOWHERE) -> None:
+    """Mail a link to the address of whoever is signed in, unless it was verified. Raises TooManyAttempts."""
+    now = kit.clock.now()
+    await throttle.mails(kit, client)
+    found = await kit.users.get(who.user_id)
+    if found is None or getattr(found.user, "email_verified_at", None) is not None:
+        return
+    user = found.user
+    if not await post.may_ask(kit, user.email, now):
+        return
+    made = links.for_user(kit, VERIFY, user, now)
+    facts = {"link": made.url, "minutes": links.MINUTES}
+    mail = post.write(kit, "verify-email", user.email, post.language(kit, user, client), now, facts, links.LASTS)
+    await post.queue(kit, [mail], [made.once])
+
+
+async def confirm(kit: Kit, text: str, client: Client = NOWHERE) -> None:
+    """Take a link that came back. Of any number of callers exactly one returns; for all others InvalidLink is raised.
+
+    Raises TooManyAttempts; and UsernameTaken where somebody else has taken the username of a new account meanwhile:
+    then it has to be registered anew.
+    """
+    now = kit.clock.now()
+    link = links.read(kit, text, (REGISTER, VERIFY), now, client)
+    if link.purpose == REGISTER:
+        await _make(kit, link, text)
+        return
+    opened = await links.open(kit, text, (VERIFY,), now, client)
+    await links.use(kit, opened, now)
+    if kit.accounts is not None:
+        await kit.accounts.alter(
+            opened.user.id,
+            Particulars(email_verified_at=now),
+            now,
+            expecting=Particulars(email=opened.user.email),
+        )
+    kit.announce(EmailVerified(opened.user.id))
+
+
+async def _make(kit: Kit, link: Link, text: str) -> None:
+    now = kit.clock.now()
+    value = json.loads(_opened(kit, await links.use_for_nobody(kit, link, text, now)))
+    user = NewUser(
+        id=kit.new_id(),
+        email=value["email"],
+        username=value["username"],
+        password_hash=value["password_hash"],
+        scopes=frozenset(),
+        created_at=now,
+        email_verified_at=now,
+        language=value["language"],
+    )
+    added = await kit.users.add(user)
+    if added is Added.USERNAME_TAKEN:
+        raise UsernameTaken("taken before the link came back")
+    found = await kit.users.find(user.email)
+    if added is Added.EMAIL_TAKEN or found is None:
+        raise InvalidLink("the address got an account before the link came back")
+    kit.announce(Registered(found.user.id))
+    kit.announce(EmailVerified(found.user.id))
+
+
+def _sealed(kit: Kit, value: str) -> str:
+    return base64.b64encode(kit.keyring.seal(REGISTER, value.encode())).decode()
+
+
+def _opened(kit: Kit, value: str) -> str:
+    return kit.keyring.unseal(REGISTER, base64.b64decode(value)).decode()

@@ -1,0 +1,73 @@
+"""`ports.Accounts` on SQL."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, select
+from sqlalchemy.exc import IntegrityError
+
+from watchword.core.mail import Queued
+from watchword.core.models import Revoked
+from watchword.ports import NOTHING, Altered, Ending, Particulars
+from watchword.stores.sql.engine import Database, verb
+from watchword.stores.sql.outbox import queue
+from watchword.stores.sql.sessions import end_all
+from watchword.stores.sql.tables import users
+from watchword.stores.sql.users import change, erase
+
+
+class SqlAccounts:
+    """What owners change of their accounts, in a SQL database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    @verb
+    async def alter(
+        self,
+        user_id: str,
+        changes: Particulars,
+        now: datetime,
+        *,
+        expecting: Particulars = NOTHING,
+        ending: Ending = Ending.NONE,
+        keep: str | None = None,
+        mails: Sequence[Queued] = (),
+    ) -> Altered:
+        """See `ports.Accounts.alter`. The unique indexes decide who gets an address or a username."""
+        values = _columns(changes)
+        if ending is not Ending.NONE:
+            values["epoch"] = users.c.epoch + 1
+        expected = [users.c[name].is_not_distinct_from(value) for name, value in _columns(expecting).items()]
+        try:
+            async with self._db.write() as connection:
+                if not await change(connection, and_(users.c.id == user_id, *expected), values):
+                    return Altered(done=False)
+                await queue(connection, mails)
+                if ending is Ending.NONE:
+                    return Altered(done=True)
+                kept = keep if ending is Ending.OTHERS else None
+                return Altered(done=True, revoked=await end_all(connection, user_id, now, keep=kept))
+        except IntegrityError:
+            return Altered(done=False, taken=True)
+
+    @verb
+    async def due(self, now: datetime, limit: int) -> list[str]:
+        """See `ports.Accounts.due`."""
+        over = select(users.c.id).where(users.c.deletes_at <= now).order_by(users.c.deletes_at).limit(limit)
+        async with self._db.read() as connection:
+            return list((await connection.execute(over)).scalars())
+
+    @verb
+    async def remove_due(self, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
+        """See `ports.Accounts.remove_due`."""
+        return await erase(self._db, and_(users.c.id == user_id, users.c.deletes_at <= now), user_id, now)
+
+
+def _columns(particulars: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(particulars)
+    if "profile" in values:
+        values["profile"] = json.dumps(values["profile"], ensure_ascii=False) if values["profile"] else None
+    return values

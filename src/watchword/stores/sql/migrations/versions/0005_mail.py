@@ -1,0 +1,43 @@
+"""Mails that wait to be delivered, and what owners change of their accounts."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+NEW = ("email_verified_at", "language", "profile", "deletes_at")
+
+
+def upgrade() -> None:
+    """Add the outbox, and columns that code of before leaves alone."""
+    moment = sa.DateTime(timezone=True)
+    op.add_column("watchword_users", sa.Column("email_verified_at", moment))
+    op.add_column("watchword_users", sa.Column("language", sa.String(35)))
+    op.add_column("watchword_users", sa.Column("profile", sa.Text))
+    op.add_column("watchword_users", sa.Column("deletes_at", moment))
+    op.create_index("watchword_users_deletes_at_idx", "watchword_users", ["deletes_at"])
+    op.create_table(
+        "watchword_outbox",
+        sa.Column("id", sa.String(64), nullable=False),
+        sa.Column("kind", sa.String(64), nullable=False),
+        sa.Column("recipient", sa.String(254), nullable=False),
+        sa.Column("sealed", sa.LargeBinary, nullable=False),
+        sa.Column("queued_at", moment, nullable=False),
+        sa.Column("due_at", moment, nullable=False),
+        sa.Column("until", moment, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("because", sa.Text),
+        sa.PrimaryKeyConstraint("id", name="watchword_outbox_pkey"),
+    )
+    op.create_index("watchword_outbox_recipient_idx", "watchword_outbox", ["recipient"])
+    op.create_index("watchword_outbox_due_at_idx", "watchword_outbox", ["due_at"])
+    op.create_index("watchword_outbox_until_idx", "watchword_outbox", ["until"])
+
+
+def downgrade() -> None:
+    """Drop both."""
+    op.drop_table("watchword_outbox")
+    op.drop_index("watchword_users_deletes_at_idx", "watchword_users")
+    for name in reversed(NEW):
+        op.drop_column("watchword_users", name)
