@@ -22,7 +22,7 @@ from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
 from tests.wired import said, wired
 
 from watchword import Settings
-from watchword.core import foreign_hashes, opaque, passwords
+from watchword.core import foreign_hashes, links, opaque, passwords
 from watchword.core.errors import UnusableHash
 from watchword.core.events import AttemptsExhausted
 from watchword.core.policy import CLOCK_JUMP
@@ -403,13 +403,15 @@ async def test_the_owner_can_be_told_and_is_told_once(house: House) -> None:
 
 # Every route that takes a secret
 
-SECRETS = {"password", "current_password", "refresh_token"}
+SECRETS = {"password", "current_password", "refresh_token", "token"}
+MAILED = {"/verify-email", "/forgot-password", "/change-email"}
+"""Take no secret, and send one."""
 
 
 def takes_a_secret(house: House) -> set[str]:
     """The routes whose body has a field for a secret that exists already, and `/register`: from the OpenAPI document."""
     document = house.app.openapi()
-    found = set()
+    found = {f"POST {path}" for path in MAILED}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -435,12 +437,26 @@ def forged_refresh(number: int) -> dict[str, str]:
     return {"grant_type": "refresh_token", "refresh_token": forged}
 
 
+def forged_link(number: int) -> str:
+    return links.mint(links.Link("reset-password", "someone", f"{number:024}", 2**31), b"another key")
+
+
+SIGNED_IN = {"/change-password", "/reauthenticate", "/verify-email", "/change-email"}
+
 BODIES: dict[str, Callable[[int], dict[str, Any]]] = {
     "POST /login": lambda n: {"data": {"username": ADA, "password": f"{WRONG} {n}"}},
     "POST /register": lambda n: {"json": {"email": f"user{n}@example.com", "password": OTHER_PASSWORD}},
     "POST /refresh": lambda n: {"data": forged_refresh(n)},
     "POST /logout": lambda n: {"data": forged_refresh(n)},
     "POST /change-password": lambda n: {"json": {"current_password": f"{WRONG} {n}", "new_password": OTHER_PASSWORD}},
+    "POST /reauthenticate": lambda n: {"json": {"password": f"{WRONG} {n}"}},
+    "POST /verify-email": lambda _: {},
+    "POST /verify-email/confirm": lambda n: {"json": {"token": forged_link(n)}},
+    "POST /forgot-password": lambda n: {"json": {"email": f"user{n}@example.com"}},
+    "POST /reset-password": lambda n: {"json": {"token": forged_link(n), "new_password": OTHER_PASSWORD}},
+    "POST /disown": lambda n: {"json": {"token": forged_link(n)}},
+    "POST /change-email": lambda n: {"json": {"email": f"user{n}@example.com"}},
+    "POST /change-email/confirm": lambda n: {"json": {"token": forged_link(n)}},
 }
 
 
@@ -456,7 +472,7 @@ async def test_every_route_that_takes_a_secret_ends_in_429(tmp_path: Path, sqlit
         await house.register()
         login = await house.login()
         method, path = route.split()
-        headers = login.headers if path == "/change-password" else {}
+        headers = login.headers if path in SIGNED_IN else {}
         answers = [await house.client.request(method, path, headers=headers, **BODIES[route](n)) for n in range(25)]
         assert answers[-1].status_code == 429
         assert int(answers[-1].headers["retry-after"]) > 0

@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests import keyed, vectors
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, make_auth, open_house
+from tests.letterbox import last_mail
 
 from watchword import Settings, events
 from watchword.core import jose
@@ -114,6 +115,17 @@ TOLD: dict[type[Event], str] = {
     events.RefreshTokenReused: "a copied token comes back",
     events.StateRewound: "the database has lost commits",
     events.PasswordChanged: "a password is changed",
+    events.PasswordResetRequested: "a link to a new password is asked for",
+    events.PasswordReset: "a password is replaced by way of a link",
+    events.EmailVerified: "an address is shown to be its owner's",
+    events.EmailChangeRequested: "another address is wanted",
+    events.EmailChanged: "an account has another address",
+    events.UsernameChanged: "an account has another name",
+    events.ProfileChanged: "an owner keeps something",
+    events.DeletionPlanned: "an owner wants to go",
+    events.DeletionCancelled: "an owner stays",
+    events.AccountDisowned: "an owner says that it was somebody else",
+    events.Reauthenticated: "somebody shows once more who they are",
     events.ScopesChanged: "somebody may do more, or less",
     events.UserDisabled: "an account is locked",
     events.UserEnabled: "an account is unlocked",
@@ -167,6 +179,7 @@ async def test_every_act_leaves_its_line(either: House, tmp_path: Path, caplog: 
     assert (await either.client.post("/logout", headers=second.headers)).status_code == 204
     login = await either.login(password=OTHER_PASSWORD)
     assert (await either.client.delete("/sessions", headers=login.headers)).status_code == 204
+    await live_on(either)
     await accounts.grant(kit, user_id, ["admin"])
     await accounts.disable(kit, user_id)
     await accounts.enable(kit, user_id)
@@ -185,6 +198,26 @@ async def test_every_act_leaves_its_line(either: House, tmp_path: Path, caplog: 
     assert {event.user_id for event in ours} == {user_id}
     failed = [event.user_id for event in heard if isinstance(event, events.LoginFailed)]
     assert failed == [user_id, None, *[other_id] * limit]
+
+
+async def live_on(house: House) -> None:
+    """All that mails and owners do to an account, which has OTHER_PASSWORD before and after it."""
+    login = await house.login(password=OTHER_PASSWORD)
+    client, headers = house.client, login.headers
+    await client.post("/reauthenticate", json={"password": OTHER_PASSWORD}, headers=headers)
+    await client.patch("/me", json={"language": "ko"}, headers=headers)
+    await client.post("/change-username", json={"username": "lovelace"}, headers=headers)
+    await client.post("/verify-email", headers=headers)
+    await client.post("/verify-email/confirm", json={"token": (await last_mail(house)).token})
+    await client.post("/change-email", json={"email": "new@example.com"}, headers=headers)
+    for _ in range(2):
+        await client.post("/change-email/confirm", json={"token": (await last_mail(house)).token})
+    await client.post("/delete-account", headers=headers)
+    await house.login("lovelace", OTHER_PASSWORD)
+    await client.post("/disown", json={"token": (await last_mail(house)).undo})
+    await client.post("/forgot-password", json={"email": "new@example.com"})
+    new = {"token": (await last_mail(house)).token, "new_password": OTHER_PASSWORD}
+    assert (await client.post("/reset-password", json=new)).status_code == 204
 
 
 async def test_what_is_done_with_api_keys_leaves_its_line(

@@ -436,11 +436,11 @@ async def test_a_mail_server_in_trouble_changes_no_answer_and_no_log(
         assert secret not in caplog.text
 
 
-# CK-04
+# Mail scanners: CK-04, whose cookies are not there yet
 
 
 async def test_a_mail_scanner_uses_nothing_up(either: House) -> None:
-    """CK-04: a scanner opens every link of a mail, again and again, also with what browsers do not send. The database is as it
+    """RS-04: a scanner opens every link of a mail, again and again, also with what browsers do not send. The database is as it
     was, and then the owner's button works."""
     await either.register()
     links = await links_of_every_purpose(either)

@@ -251,7 +251,7 @@ class TestTheAuditLog:
         await accounts.disable(kit, user.id)
         await accounts.enable(kit, user.id)
         await accounts.delete(kit, user.id)
-        facts = [re.match(r"\w+", record.getMessage()) for record in caplog.records]
+        facts = [re.match(r"\w+", record.getMessage()) for record in caplog.records if record.name == "watchword.audit"]
         assert [fact[0] for fact in facts if fact] == [
             "LoggedIn",
             "StateRewound",

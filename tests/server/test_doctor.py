@@ -180,7 +180,7 @@ def ago(days: int) -> str:
 
 
 def dead_sessions(place: Place) -> None:
-    user = "INSERT INTO watchword_users VALUES ('u', 'u@example.com', NULL, NULL, '', 0, ?, NULL)"
+    user = "INSERT INTO watchword_users (id, email, scopes, epoch, created_at) VALUES ('u', 'u@example.com', '', 0, ?)"
     place.sql(user, values=(ago(9),))
     with contextlib.closing(sqlite3.connect(place.database)) as connection, connection:
         columns = (
@@ -224,7 +224,10 @@ def not_a_database(place: Place) -> None:
 
 
 AHEAD = "UPDATE watchword_schema SET version_num = '9999'"
-OLD_HASH = "INSERT INTO watchword_users VALUES ('u', 'u@example.com', NULL, '$2b$12$abc', '', 0, ?, NULL)"
+OLD_HASH = (
+    "INSERT INTO watchword_users (id, email, password_hash, scopes, epoch, created_at) "
+    "VALUES ('u', 'u@example.com', '$2b$12$abc', '', 0, ?)"
+)
 
 PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     # what is refused at a start

@@ -12,10 +12,11 @@ NEW = ("email_verified_at", "language", "profile", "deletes_at")
 def upgrade() -> None:
     """Add the outbox, and columns that code of before leaves alone."""
     moment = sa.DateTime(timezone=True)
-    op.add_column("watchword_users", sa.Column("email_verified_at", moment))
-    op.add_column("watchword_users", sa.Column("language", sa.String(35)))
-    op.add_column("watchword_users", sa.Column("profile", sa.Text))
-    op.add_column("watchword_users", sa.Column("deletes_at", moment))
+    with op.batch_alter_table("watchword_users", schema=_moved()) as users:
+        users.add_column(sa.Column("email_verified_at", moment))
+        users.add_column(sa.Column("language", sa.String(35)))
+        users.add_column(sa.Column("profile", sa.Text))
+        users.add_column(sa.Column("deletes_at", moment))
     op.create_index("watchword_users_deletes_at_idx", "watchword_users", ["deletes_at"])
     op.create_table(
         "watchword_outbox",
@@ -39,5 +40,11 @@ def downgrade() -> None:
     """Drop both."""
     op.drop_table("watchword_outbox")
     op.drop_index("watchword_users_deletes_at_idx", "watchword_users")
-    for name in reversed(NEW):
-        op.drop_column("watchword_users", name)
+    with op.batch_alter_table("watchword_users", schema=_moved()) as users:
+        for name in reversed(NEW):
+            users.drop_column(name)
+
+
+def _moved() -> str | None:
+    """Where a host's engine moves tables to: what is altered is not moved by itself."""
+    return (op.get_bind().get_execution_options().get("schema_translate_map") or {}).get(None)
