@@ -9,11 +9,12 @@ from tests import ending
 
 from watchword import Auth, Principal
 from watchword.core.passwords import Argon2Parameters
+from watchword.features.api_keys import ApiKeys
 
 CHEAP = Argon2Parameters(memory_cost=8, time_cost=1, parallelism=1)
 
 app = FastAPI()
-auth = Auth(argon2=CHEAP).install(app, health=True)
+auth = Auth(argon2=CHEAP, features=[ApiKeys()]).install(app, health=True)
 
 
 @app.get("/items/", dependencies=[Depends(auth.principal)])

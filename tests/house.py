@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from sqlalchemy import event
 from starlette.types import Message, Receive, Scope, Send
 
-from watchword import Auth, Settings
+from watchword import Auth, Feature, Settings
 from watchword.core.passwords import Argon2Parameters
 from watchword.flows.kit import Kit
 from watchword.stores.sql import hot
@@ -199,9 +199,12 @@ def kept(answer: httpx2.Response) -> Login:
     return Login(answer.json()["access_token"], answer.json()["refresh_token"])
 
 
-def make_auth(folder: Path, *, clock: FrozenClock | None = None, **settings: Any) -> Auth:
+def make_auth(
+    folder: Path, *, clock: FrozenClock | None = None, features: Iterable[Feature] = (), **settings: Any
+) -> Auth:
     """An Auth with cheap passwords, whose things are in `folder`."""
-    return Auth(Settings(data_dir=folder / "home", **settings), clock=clock or FrozenClock(), argon2=CHEAP)
+    clock = clock or FrozenClock()
+    return Auth(Settings(data_dir=folder / "home", **settings), clock=clock, argon2=CHEAP, features=features)
 
 
 @contextlib.asynccontextmanager
@@ -213,11 +216,12 @@ async def open_house(
     clock: FrozenClock | None = None,
     app: FastAPI | None = None,
     base_url: str = "http://testserver",
+    features: Iterable[Feature] = (),
     **settings: Any,
 ) -> AsyncIterator[House]:
     """A started application, and its client; it is given back at the end."""
     clock = clock or FrozenClock()
-    auth = make_auth(folder, clock=clock, **settings)
+    auth = make_auth(folder, clock=clock, features=features, **settings)
     app = app or FastAPI()
     auth.install(app, prefix, health=health)
     await auth.start()

@@ -13,10 +13,22 @@ from typing import TYPE_CHECKING, Any
 from watchword.auth import Auth
 from watchword.core.errors import AuthError, ConfigError
 from watchword.core.models import Principal, Session, User
+from watchword.features.base import Feature
 from watchword.jwt_manager import JWTManager
 from watchword.verifier import Verifier
 
-__all__ = ["Auth", "AuthError", "ConfigError", "JWTManager", "Principal", "Session", "Settings", "User", "Verifier"]
+__all__ = [
+    "Auth",
+    "AuthError",
+    "ConfigError",
+    "Feature",
+    "JWTManager",
+    "Principal",
+    "Session",
+    "Settings",
+    "User",
+    "Verifier",
+]
 
 if TYPE_CHECKING:
     from watchword.settings import Settings

@@ -21,6 +21,7 @@ from watchword.core.events import Event
 from watchword.core.models import Principal, Revoked, U
 from watchword.core.passwords import OWASP, Argon2Parameters
 from watchword.core.policy import Policy
+from watchword.features.base import Feature
 from watchword.flows import session
 from watchword.flows.handlers import Handlers
 from watchword.flows.kit import ClaimsHook, Kit
@@ -66,6 +67,7 @@ class Auth(Generic[U]):
     `texts` is a folder whose files go before those of `watchword/texts`: what mails and their pages say, and how they look.
     `deletion_grace` is how long an account can still be kept after its owner asked for its deletion; 0 deletes it at once.
     `profile` is a pydantic model of what owners may keep with their accounts, by `PATCH /me`.
+    `features` are annexes: `features=[ApiKeys()]` (`watchword.features.api_keys`).
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Auth(Generic[U]):
         engine: "AsyncEngine | None" = None,
         users: Users[U] | None = None,
         claims: ClaimsHook | None = None,
+        features: Iterable[Feature] = (),
         clock: Clock | None = None,
         entropy: Entropy = system_entropy,
         argon2: Argon2Parameters = OWASP,
@@ -96,6 +99,7 @@ class Auth(Generic[U]):
         self._engine = engine
         self._users = users
         self._claims = claims
+        self._features = _each_once(features)
         self._handlers = Handlers()
         self._kit: Kit | None = None
         self._home: Home | None = None
@@ -151,6 +155,8 @@ class Auth(Generic[U]):
         self.principal.moved_to(prefix)
         routes = _later("web.routes")
         below = routes.below_prefix(self.open, self.principal, self._offers(routes), self._words)
+        for feature in self._features:
+            below += feature.routes(self.open, self.principal)
         root = routes.at_root(self.open, prefix, health=health)
         house = APIRouter()
         for router, place in [*((router, prefix) for router in below), *((router, "") for router in root)]:
@@ -312,7 +318,7 @@ class Auth(Generic[U]):
 
     def _house(self) -> "Home":
         house = _later("home")
-        guests = house.Guests(self._engine, self._users, self._claims, self._handlers, self._texts)
+        guests = house.Guests(self._engine, self._users, self._claims, self._handlers, self._texts, self._features)
         return cast("Home", house.Home(self.settings, guests))
 
     def _offers(self, routes: Any) -> Any:
@@ -397,6 +403,18 @@ def _pages(app: FastAPI) -> list[Route]:
     """FastAPI's own: `/docs`, `/openapi.json` and the like."""
     paths = {app.openapi_url, app.docs_url, app.redoc_url, app.swagger_ui_oauth2_redirect_url}
     return [route for route in app.router.routes if isinstance(route, Route) and route.path in paths]
+
+
+def _each_once(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """The features. Raises ConfigError for two of one name, and for what is none."""
+    given: tuple[Any, ...] = tuple(features)
+    names = [one.name for one in given if isinstance(one, Feature)]
+    if len(names) < len(given):
+        raise ConfigError("Auth(features=[…]) takes features that are made: features=[ApiKeys()].")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"Auth(features=[…]) has {twice[0]} twice. Leave one of them out.")
+    return given
 
 
 def _refuse_lacking(users: object) -> None:

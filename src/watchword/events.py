@@ -2,6 +2,9 @@
 
 from watchword.core.events import (
     AccountDisowned,
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    ApiKeyRotated,
     AttemptsExhausted,
     DeletionCancelled,
     DeletionPlanned,
@@ -23,6 +26,8 @@ from watchword.core.events import (
     RefreshTokenReused,
     Registered,
     ScopesChanged,
+    ServiceAccountCreated,
+    ServiceAccountDisabled,
     SessionClosed,
     SessionsEnded,
     StateRewound,
@@ -34,6 +39,9 @@ from watchword.core.events import (
 
 __all__ = [
     "AccountDisowned",
+    "ApiKeyCreated",
+    "ApiKeyRevoked",
+    "ApiKeyRotated",
     "AttemptsExhausted",
     "DeletionCancelled",
     "DeletionPlanned",
@@ -55,6 +63,8 @@ __all__ = [
     "RefreshTokenReused",
     "Registered",
     "ScopesChanged",
+    "ServiceAccountCreated",
+    "ServiceAccountDisabled",
     "SessionClosed",
     "SessionsEnded",
     "StateRewound",

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
@@ -16,6 +17,7 @@ from watchword.core.clock import Clock, Entropy, system_entropy
 from watchword.core.errors import ConfigError
 from watchword.core.models import Account
 from watchword.core.policy import Policy
+from watchword.features.base import Feature
 from watchword.flows.handlers import Handlers
 from watchword.flows.hashing import HashingPool
 from watchword.flows.keyring import Keyring
@@ -72,14 +74,15 @@ def located(settings: Settings, engine: object | None) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Guests:
-    """What an application brings into the house: an AsyncEngine, accounts of its own, a hook for claims, event handlers, and a
-    folder with texts of its own."""
+    """What an application brings into the house: an AsyncEngine, accounts of its own, a hook for claims, event handlers, a
+    folder with texts of its own, features."""
 
     engine: object | None = None
     users: Users[Account] | None = None
     claims: ClaimsHook | None = None
     handlers: Handlers = field(default_factory=Handlers)
     texts: Path | None = None
+    features: Sequence[Feature] = ()
 
 
 @runtime_checkable
@@ -174,6 +177,8 @@ class Home:
                 hosts_users=guests.users is not None,
             )
             keyring.announce = kit.announce
+            for feature in guests.features:
+                kit.add(feature.name, feature.open(kit, self.db))
             await keyring.start(strict=every_key, foreign=foreign)
             kit.revocations.watch(keyring.on_change)
             await kit.revocations.start()
@@ -230,6 +235,8 @@ class Home:
         """Stop following, let handlers finish, threads and connections go."""
         await kit.handlers.drain()
         await kit.post.drain()
+        for annex in kit.annexes.values():
+            await annex.close()
         await kit.revocations.stop()
         kit.hashing.close()
         if isinstance(kit.scratch, Closing):

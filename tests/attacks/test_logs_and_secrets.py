@@ -20,13 +20,14 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from tests import vectors
+from tests import keyed, vectors
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, make_auth, open_house
 from tests.letterbox import last_mail
 
 from watchword import Settings, events
 from watchword.core import jose
 from watchword.core.events import Event
+from watchword.features.api_keys import rules
 from watchword.flows import accounts, signing_keys
 from watchword.server.app import create_app
 
@@ -133,6 +134,11 @@ TOLD: dict[type[Event], str] = {
     events.KeyRetired: "a signing key is stopped",
     events.KeysResealed: "the master key is changed",
     events.KeysAbandoned: "the master key is lost",
+    events.ApiKeyCreated: "an API key is made",
+    events.ApiKeyRotated: "an API key gets its successor",
+    events.ApiKeyRevoked: "an API key is ended",
+    events.ServiceAccountCreated: "a service account is made",
+    events.ServiceAccountDisabled: "a service account is disabled",
 }
 
 
@@ -140,6 +146,9 @@ def test_every_event_has_its_flow_here() -> None:
     """LS-03: an event that nothing provokes below is one that may be told no more, and nobody would notice."""
     named = {getattr(events, name) for name in events.__all__} - {Event}
     assert named == set(TOLD)
+
+
+OF_API_KEYS = {kind for kind in TOLD if kind.__name__.startswith(("ApiKey", "ServiceAccount"))}
 
 
 async def test_every_act_leaves_its_line(either: House, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -182,7 +191,7 @@ async def test_every_act_leaves_its_line(either: House, tmp_path: Path, caplog: 
         record.getMessage() for record in caplog.records if record.name in ("watchword.audit", "watchword.keys")
     )
     operators = {events.KeysResealed, events.KeysAbandoned}  # with other master keys, below
-    for kind in set(TOLD) - operators:
+    for kind in set(TOLD) - operators - OF_API_KEYS:
         assert [event for event in heard if type(event) is kind], TOLD[kind]
         assert f"{kind.__name__}(" in log, TOLD[kind]
     ours = [event for event in heard if type(event) in (events.LoggedIn, events.PasswordChanged, events.ScopesChanged)]
@@ -209,6 +218,40 @@ async def live_on(house: House) -> None:
     await client.post("/forgot-password", json={"email": "new@example.com"})
     new = {"token": (await last_mail(house)).token, "new_password": OTHER_PASSWORD}
     assert (await client.post("/reset-password", json=new)).status_code == 204
+
+
+async def test_what_is_done_with_api_keys_leaves_its_line(
+    tmp_path: Path, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LS-03: a thief who is signed in makes a key, so as to come back later; an administrator makes an account that is
+    nobody's. Each act is in the log, with whose key it is and who did it."""
+    caplog.set_level(logging.INFO)
+    async with keyed.keyed_house(tmp_path, database_url) as house:
+        heard: list[Event] = []
+        house.auth.on(Event, heard.append)
+        login = await keyed.signed_in(house, "watchword:admin")
+        me = (await house.me(login)).json()["user_id"]
+        one = await keyed.made(house, login)
+        new = keyed.program(await house.client.post(f"/api-keys/{one.id}/rotate", headers=login.headers))
+        await house.client.delete(f"/api-keys/{new.id}", headers=login.headers)
+        made = await house.client.post("/service-accounts", json={"name": "ci"}, headers=login.headers)
+        account = made.json()["id"]
+        body = {"name": "k"}
+        path = f"/service-accounts/{account}"
+        theirs = keyed.program(await house.client.post(f"{path}/api-keys", json=body, headers=login.headers))
+        await house.client.delete(path, headers=login.headers)
+        await (await house.kit()).handlers.drain()
+    assert [event for event in heard if type(event) in OF_API_KEYS] == [
+        events.ApiKeyCreated(me, one.id, me),
+        events.ApiKeyRotated(me, one.id, new.id, me),
+        events.ApiKeyRevoked(me, new.id, me),
+        events.ServiceAccountCreated(None, account, me),
+        events.ApiKeyCreated(account, theirs.id, me),
+        events.ServiceAccountDisabled(None, account, me),
+        events.ApiKeyRevoked(account, theirs.id, me),
+    ]
+    for event in heard:
+        assert repr(event) in caplog.text
 
 
 async def test_what_is_done_to_master_keys_leaves_its_line(
@@ -323,12 +366,14 @@ LIVE = {
     "a private key": r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s*[A-Za-z0-9+/=\s]{100,}",
     "a token": r"eyJ[A-Za-z0-9_-]{20,}\.eyJ[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{40,}",
     "a refresh token of ours": r"wwr_[a-z2-7]{26}\.\d+\.[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}",
+    "an API key of ours": r"\bwwk_[0-9A-Za-z]{8}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}\b",
     "an access key of a cloud": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{35}\b",
     "a token of a forge": r"\bgh[pousr]_[A-Za-z0-9]{36}\b|\bglpat-[A-Za-z0-9_-]{20}\b|\bpypi-[A-Za-z0-9_-]{50,}",
     "a token of a chat": r"\bxox[abprs]-[A-Za-z0-9-]{10,}",
     "a key of a payment service": r"\b[sr]k_live_[A-Za-z0-9]{20,}",
     "a private JWK": r'"d"\s*:\s*"[A-Za-z0-9_-]{40,}"',
 }
+OF_EXAMPLES = ("a private key", "a token", "a refresh token of ours", "an API key of ours", "a private JWK")
 MEANT = {
     "tests": "vectors and forgeries: keys and tokens that open nothing",
     "docs": "examples: what an answer looks like",
@@ -351,7 +396,7 @@ def test_the_repository_holds_no_secret_that_looks_alive() -> None:
         content = path.read_bytes().decode("utf-8", "replace")
         part = path.relative_to(ROOT).parts[0]
         for name, pattern in LIVE.items():
-            if part in MEANT and name in ("a private key", "a token", "a refresh token of ours", "a private JWK"):
+            if part in MEANT and name in OF_EXAMPLES:
                 continue
             assert not re.search(pattern, content), (path, name)
     kept = {".pem", ".key", ".p12", ".env", ".db", ".sqlite"}
@@ -386,5 +431,11 @@ async def _tokens() -> dict[str, str]:
             login = await house.login()
             (key,) = (await house.kit()).keyring.ring.private.values()
     kinds = form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
+    shown = rules.mint(bytes(rules.ENTROPY)).text
     pem: bytes = key.material.private_bytes(*kinds)
-    return {"a token": login.access, "a refresh token of ours": login.refresh, "a private key": pem.decode()}
+    return {
+        "a token": login.access,
+        "a refresh token of ours": login.refresh,
+        "an API key of ours": shown,
+        "a private key": pem.decode(),
+    }

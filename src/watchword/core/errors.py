@@ -219,8 +219,8 @@ class TooManyAttempts(
 ):
     """So much was tried that nothing is evaluated any more for a while. RFC 6585 4. `wait` is the time until it is again."""
 
-    def __init__(self, because: str, *, wait: timedelta) -> None:
-        super().__init__(because)
+    def __init__(self, because: str, *, wait: timedelta, detail: str | None = None) -> None:
+        super().__init__(because, detail=detail)
         self.retry_after: int = max(1, math.ceil(wait.total_seconds()))
 
 

@@ -178,3 +178,45 @@ class KeysAbandoned(Event):
 
     keys: int
     sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyCreated(Event):
+    """An API key was made. `user_id` is its owner, a user or a service account; `by` is who made it, None for an operator at
+    the command line."""
+
+    key_id: str
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRotated(Event):
+    """An API key has a successor, and ends when their overlap does."""
+
+    key_id: str
+    successor_id: str
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRevoked(Event):
+    """An API key was ended: by its owner, by an administrator, with its service account, or when its successor was rotated."""
+
+    key_id: str
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccountCreated(Event):
+    """A service account was made."""
+
+    account_id: str
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccountDisabled(Event):
+    """A service account was disabled for good, and its keys were ended."""
+
+    account_id: str
+    by: str | None

@@ -64,8 +64,8 @@ def freeze(value: Any) -> Any:
 class Principal:
     """Who makes this request, as the access token says it. Deeply immutable.
 
-    `methods` are the `amr` values (RFC 8176); `auth_time` is in seconds since the epoch (OpenID Connect Core 2);
-    `claims` is the token's whole payload.
+    `methods` are the `amr` values (RFC 8176); `auth_time` is in seconds since the epoch (OpenID Connect Core 2), and 0 where
+    nobody has signed in, as with an API key; `claims` is the token's whole payload.
     """
 
     user_id: str

@@ -17,6 +17,9 @@ CLOCK_JUMP = MAX_ACCESS_TTL
 
 At least as long as any access token lives: a restored database does not know until when those live that it has forgotten."""
 
+REMEMBERED = timedelta(minutes=10)
+"""How long a worker goes by what the database said of a token that is no JWT, where the feed tells of no change."""
+
 JWKS_MAX_AGE = timedelta(seconds=300)
 """How long others may keep the published keys; a key is published twice as long before it signs."""
 

@@ -1,8 +1,10 @@
 """The set of revocations that a worker keeps in memory."""
 
+import hashlib
 import threading
 from collections.abc import Iterable, Sequence
 
+from watchword.core import opaque
 from watchword.core.models import Revoked
 
 
@@ -67,6 +69,16 @@ class RevokedSet:
         """Drop what no living token can meet any more."""
         with self._writing:
             self._sessions = {sid: entry for sid, entry in self._sessions.items() if entry[1] > timestamp}
+
+
+OWNER = "owner-"
+"""No session's id begins so."""
+
+
+def of_owner(owner_id: str) -> str:
+    """The name under which the feed tells, as of a session, that an owner's rights have changed: what is remembered of them is
+    to be asked anew. An id of the host's may have any characters; this is one that every feed carries."""
+    return OWNER + opaque.identifier(hashlib.sha256(owner_id.encode("utf-8", "surrogatepass")).digest()[:16])
 
 
 def _merge(sessions: dict[str, tuple[int, float]], revoked: Revoked) -> bool:

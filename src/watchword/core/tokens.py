@@ -1,8 +1,8 @@
 """Access tokens: the RFC 9068 layer on top of `jose`. One `issue`, one `verify`, one REQUIRED."""
 
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -38,12 +38,17 @@ class Access:
 
     `expires_at` is `exp` in seconds since the epoch; `kid` is the key that must still be alive; `generation` is compared
     with the revocations of the principal's session.
+
+    What was not given by a JWT has `again`, which is asked instead of all this whether it still holds: it gives the access of
+    now, or raises as at the door. `also` are the names, beside the session's, under which the feed tells that it may not.
     """
 
     principal: Principal
     kid: str
     generation: int
     expires_at: float
+    again: Callable[[], Awaitable["Access"]] | None = field(default=None, compare=False)
+    also: frozenset[str] = frozenset()
 
 
 def accept_claims(claims: Mapping[Any, Any]) -> FrozenDict:

@@ -1,5 +1,7 @@
 """Who makes this request? The one decision behind every door: no query, unless the feed is silent."""
 
+from collections.abc import Callable
+
 from watchword.core import tokens
 from watchword.core.cache import END
 from watchword.core.errors import (
@@ -37,8 +39,14 @@ def at_once(kit: Checking, credentials: bytes) -> Access | None:
     return access if timestamp < access.expires_at else None
 
 
-async def bearer(kit: Checking, token: str) -> Access:
-    """The access that this token gives now. Raises InvalidToken; Unavailable when nobody can say (never a guess)."""
+async def bearer(kit: Checking, token: str, origin: Callable[[], Client] = lambda: NOWHERE) -> Access:
+    """The access that this token gives now. Raises InvalidToken; Unavailable when nobody can say (never a guess).
+
+    A token that a feature knows is its to judge; `origin` tells whom to count what was forged against.
+    """
+    for prefix, way in kit.ways.items():
+        if token.startswith(prefix):
+            return await way(token, origin)
     access = await genuine(kit, token)
     try:
         await still_good(kit, access)
@@ -65,11 +73,16 @@ async def genuine(kit: Checking, token: str) -> Access:
 
 
 async def still_good(kit: Checking, access: Access) -> None:
-    """Raise InvalidToken when the key has died, the session was revoked, or the token has expired meanwhile.
+    """Raise InvalidToken when the key has died, the session was revoked, or the token has expired meanwhile; where it was no
+    JWT, when whoever knows it says so, or it gives something else now.
 
     Whether the feed is fresh is asked first: it may come back between the two questions, and what was missing from the set
     before does not count as absent for that.
     """
+    if access.again is not None:
+        if (await access.again()).principal != access.principal:
+            raise InvalidToken("the scopes have changed")
+        return
     session_id, generation = access.principal.session_id, access.generation
     revocations = kit.revocations
     fresh = revocations.fresh()
@@ -99,8 +112,10 @@ def require(
     """Raise InsufficientScope or StepUpRequired unless the principal has all of it. `max_age` is in seconds."""
     if not scopes <= who.scopes:
         raise InsufficientScope("the token lacks a scope", needed=scopes)
-    if max_age is not None and kit.clock.timestamp() - who.auth_time > max_age:
-        raise StepUpRequired("the authentication is too old", max_age=max_age)
+    if max_age is not None:
+        signed_in(who, max_age)
+        if kit.clock.timestamp() - who.auth_time > max_age:
+            raise StepUpRequired("the authentication is too old", max_age=max_age)
     if not methods <= who.methods:
         raise StepUpRequired("a factor is missing", methods=methods)
 
@@ -109,6 +124,12 @@ def require_fresh(kit: Checking, who: Principal) -> None:
     """Raise StepUpRequired unless the authentication is some minutes old at most: what follows can't be taken back.
     RFC 9470."""
     require(kit, who, frozenset(), FRESH, frozenset())
+
+
+def signed_in(who: Principal, max_age: int | None = None) -> None:
+    """Raise StepUpRequired where nobody has signed in for this, as with an API key: that is never fresh, and no person."""
+    if who.auth_time == 0:
+        raise StepUpRequired("nobody has signed in for this", max_age=max_age)
 
 
 async def leaving(

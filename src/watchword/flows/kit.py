@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from watchword.core import opaque
 from watchword.core.cache import AccessCache
 from watchword.core.clock import Clock, Entropy
+from watchword.core.errors import ConfigError
 from watchword.core.keys import VerifyingRing
 from watchword.core.models import Account, Revoked, Session
 from watchword.core.policy import Policy
 from watchword.core.tally import Tally
+from watchword.flows.annex import Annex, Way
 from watchword.flows.handlers import Handlers
 
 if TYPE_CHECKING:
@@ -82,6 +84,10 @@ class Checking(Protocol):
     @property
     def cache(self) -> AccessCache: ...
 
+    @property
+    def ways(self) -> Mapping[str, Way]:
+        """Who knows the bearer tokens that are no JWT, by their first characters."""
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKit:
@@ -92,6 +98,7 @@ class VerifyingKit:
     keyring: KnownKeys
     revocations: KnownRevocations
     cache: AccessCache = field(default_factory=AccessCache)
+    ways: Mapping[str, Way] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,16 @@ class Kit:
     hosts_users: bool = False
     accounts: "Accounts | None" = None
     mailer: "Mailer | None" = None
+    annexes: dict[str, Annex] = field(default_factory=dict)
+    ways: dict[str, Way] = field(default_factory=dict)
+
+    def add(self, name: str, annex: Annex) -> None:
+        """A feature's part of the house. Raises ConfigError for a name, or the beginning of a token, that another has."""
+        taken = [name] if name in self.annexes else [prefix for prefix in annex.ways if prefix in self.ways]
+        if taken:
+            raise ConfigError(f"Auth(features=[…]): two features have {taken[0]!r}. Leave one of them out.")
+        self.annexes[name] = annex
+        self.ways.update(annex.ways)
 
     def new_id(self) -> str:
         """An id that was never given before: 128 random bits."""
@@ -128,5 +145,7 @@ class Kit:
     def announce(self, event: "Event", revoked: Iterable[Revoked] = ()) -> None:
         """A fact after the commit: this worker heeds the revocations at once, the audit log gets a line, handlers hear."""
         self.revocations.apply(revoked)
+        for annex in self.annexes.values():
+            annex.hear(event)
         logger.info("%r", event)
         self.handlers.tell(event)

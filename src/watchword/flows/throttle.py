@@ -102,6 +102,13 @@ def count_forged(kit: Kit, client: Client) -> None:
         raise TooManyAttempts("too many forged tokens from this network", wait=wait) from None
 
 
+def refuse_forgers(kit: Kit, client: Client) -> None:
+    """Raise TooManyAttempts after too many forged secrets from this network, before another one is looked for."""
+    wait = kit.tally.full(client.network, kit.policy.attempts_per_network, WINDOW, kit.clock.timestamp())
+    if wait is not None:
+        raise TooManyAttempts("too many forged tokens from this network", wait=wait)
+
+
 def _of_guess(kit: Kit, user: Account | None, name: str, client: Client) -> tuple[list[Limit], str]:
     """The limits, in the one order in which every caller locks them; and the key of this account's known network.
 

@@ -13,9 +13,8 @@ from datetime import datetime
 from watchword.core.errors import AuthError
 from watchword.core.policy import CLOCK_JUMP
 from watchword.flows import particulars
+from watchword.flows.annex import Prune
 from watchword.flows.kit import Kit
-
-Prune = Callable[[datetime, int], Awaitable[int]]
 
 rest: Callable[[float], Awaitable[None]] = asyncio.sleep
 """Waits for so many seconds between two batches."""
@@ -54,6 +53,7 @@ class Done:
     attempts: int = 0
     mails: int = 0
     accounts: int = 0
+    features: int = 0
     left: bool = False
 
 
@@ -72,8 +72,12 @@ async def run(kit: Kit) -> Done:
     attempts, others = await _pruned(kit, dead_by, kit.scratch.prune)
     mails, unsent = await _pruned(kit, dead_by, kit.outbox.prune)
     deleted = await particulars.delete_due(kit, DELETIONS)
-    left = some or more or others or unsent or deleted == DELETIONS
-    return Done(sessions, revocations, rotated, keys, attempts, mails, deleted, left=left)
+    features, further = 0, False
+    for prune in [prune for annex in kit.annexes.values() for prune in annex.prunes]:
+        removed, left = await _pruned(kit, dead_by, prune)
+        features, further = features + removed, further or left
+    left = some or more or others or unsent or further or deleted == DELETIONS
+    return Done(sessions, revocations, rotated, keys, attempts, mails, deleted, features, left=left)
 
 
 async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> tuple[int, bool]:

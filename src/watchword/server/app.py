@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from watchword.auth import Auth
+from watchword.server import annexes
 from watchword.settings import Settings
 from watchword.web.headers import Headers
 
@@ -30,7 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     `/docs` and `/openapi.json` are for developers, so they are served on a loopback issuer alone.
     """
     configure_logging()
-    auth = Auth(settings)
+    auth = Auth(settings, features=annexes.standard())
     app = FastAPI(
         title="Watchword",
         summary="Authentication: sign in, stay in, sign out.",

@@ -16,7 +16,7 @@ from watchword.ports import Accounts
 from watchword.web import client
 from watchword.web.answers import problems
 from watchword.web.errors import NO_STORE, ProblemRoute
-from watchword.web.guard import Guard, Open, user_of
+from watchword.web.guard import Guard, Open, signed_in_of, user_of
 from watchword.web.offers import Offers
 from watchword.web.schemas import (
     ON_ITS_WAY,
@@ -35,7 +35,8 @@ from watchword.web.schemas import (
 def account_routes(open_house: Open, guard: Guard) -> APIRouter:
     """`/register`, `/me`, `/change-password`, `/reauthenticate`, `/export`, `/delete-account`."""
     router = APIRouter(route_class=ProblemRoute, tags=["auth"])
-    Who = Annotated[Principal, Depends(guard)]  # noqa: N806 - a type
+    Anybody = Annotated[Principal, Depends(guard)]  # noqa: N806 - a type
+    Who = Annotated[Principal, Depends(signed_in_of(guard))]  # noqa: N806 - a type
 
     @router.post("/register", status_code=202, responses=problems(403, 409, 422, 429))
     async def sign_up(request: Request, body: RegisterBody) -> Accepted:
@@ -45,7 +46,7 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
         return Accepted(detail=ON_ITS_WAY) if kit.policy.confirms else Accepted()
 
     @router.get("/me", responses=problems(401))
-    async def me(who: Who, user: Annotated[Account, Depends(user_of(guard, open_house))]) -> Me:
+    async def me(who: Anybody, user: Annotated[Account, Depends(user_of(guard, open_house))]) -> Me:
         """Whoever is signed in."""
         return _me(who, user)
 
@@ -84,7 +85,7 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
 def particulars_routes(open_house: Open, guard: Guard, offers: Offers) -> APIRouter:
     """`PATCH /me` and `/change-username`, where the accounts' table has what they change."""
     router = APIRouter(route_class=ProblemRoute, tags=["auth"])
-    Who = Annotated[Principal, Depends(guard)]  # noqa: N806 - a type
+    Who = Annotated[Principal, Depends(signed_in_of(guard))]  # noqa: N806 - a type
 
     @router.patch("/me", responses=problems(401, 422))
     async def change_me(body: MePatch, who: Who) -> Me:

@@ -22,6 +22,7 @@ from watchword.core.models import Account, Principal
 from watchword.core.tokens import Access
 from watchword.flows import authenticate
 from watchword.flows.kit import Checking, Kit
+from watchword.web import client
 from watchword.web.errors import Refused
 from watchword.web.lines import LINE, Line, Switchboard
 
@@ -112,7 +113,7 @@ class Guard(SecurityBase):
         token, subprotocol = presented(scope)
         if token is None:
             raise MissingToken("no credentials")
-        access = await authenticate.bearer(kit, token)
+        access = await authenticate.bearer(kit, token, lambda: client.describe(HTTPConnection(scope), kit.policy))
         if scope["type"] == "websocket":
             if line is None:
                 raise InvalidToken("a guarded WebSocket needs install(app) on the application that serves it")
@@ -132,6 +133,19 @@ def user_of(guard: Guard, open_house: Open) -> Callable[..., Awaitable[Account]]
 
     setattr(user, GUARDED, "user")
     return user
+
+
+def signed_in_of(guard: Guard) -> Callable[..., Awaitable[Principal]]:
+    """A dependency for one's own account: the principal, where somebody has signed in. An API key is refused."""
+
+    async def signed_in(who: Annotated[Principal, Security(guard)]) -> Principal:
+        try:
+            authenticate.signed_in(who)
+        except AuthError as error:
+            raise Refused(error) from error
+        return who
+
+    return signed_in
 
 
 def optional_of(guard: Guard) -> Callable[..., Awaitable[Principal | None]]:

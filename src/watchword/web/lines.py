@@ -144,7 +144,7 @@ class Lines:
         return [
             (line, access)
             for line, access in watched
-            if access.principal.session_id in news or access.expires_at <= now
+            if access.principal.session_id in news or access.expires_at <= now or not news.isdisjoint(access.also)
         ]
 
     async def _check(self, line: Line, access: Access) -> None:

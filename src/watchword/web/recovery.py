@@ -11,7 +11,7 @@ from watchword.web import client
 from watchword.web.accounts import accounts_of
 from watchword.web.answers import problems
 from watchword.web.errors import ProblemRoute
-from watchword.web.guard import Guard, Open
+from watchword.web.guard import Guard, Open, signed_in_of
 from watchword.web.schemas import Agreed, EmailBody, MailAsked, ResetBody, TokenBody
 
 REFUSALS = (422, 429)
@@ -20,7 +20,7 @@ REFUSALS = (422, 429)
 def recovery_routes(open_house: Open, guard: Guard, *, accounts: bool) -> APIRouter:
     """`/verify-email`, `/forgot-password`, `/reset-password`; and `/change-email` where the accounts' table can do it."""
     router = APIRouter(route_class=ProblemRoute, tags=["auth"])
-    Who = Annotated[Principal, Depends(guard)]  # noqa: N806 - a type
+    Who = Annotated[Principal, Depends(signed_in_of(guard))]  # noqa: N806 - a type
 
     @router.post("/verify-email", status_code=202, responses=problems(401, 429))
     async def verify(request: Request, who: Who) -> MailAsked:

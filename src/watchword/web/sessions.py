@@ -12,7 +12,7 @@ from watchword.flows import authenticate, password, session
 from watchword.web import client, device
 from watchword.web.answers import oauth_errors, problems
 from watchword.web.errors import NO_STORE, OAuthRoute, ProblemRoute
-from watchword.web.guard import Guard, Open, presented
+from watchword.web.guard import Guard, Open, presented, signed_in_of
 from watchword.web.schemas import (
     LoginForm,
     LogoutForm,
@@ -54,7 +54,7 @@ def token_routes(open_house: Open) -> APIRouter:
 def session_routes(open_house: Open, guard: Guard) -> APIRouter:
     """`/logout` and `/sessions`."""
     router = APIRouter(route_class=ProblemRoute, tags=["auth"], responses=problems(401))
-    Who = Annotated[Principal, Depends(guard)]  # noqa: N806 - a type
+    Who = Annotated[Principal, Depends(signed_in_of(guard))]  # noqa: N806 - a type
 
     @router.post("/logout", status_code=204, responses=problems(422, 429))
     async def logout(request: Request, form: Annotated[LogoutForm, Form()]) -> None:

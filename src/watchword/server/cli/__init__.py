@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchword.core.errors import AuthError, ConfigError
+from watchword.server.cli.api_keys import api_keys
 from watchword.server.cli.doctor import doctor
 from watchword.server.cli.housekeeping import upkeep
 from watchword.server.cli.importing import import_users
 from watchword.server.cli.keys import keys
 from watchword.server.cli.routes import routes
+from watchword.server.cli.service_accounts import service_accounts
 from watchword.server.cli.terminal import settings, text, with_auth
 from watchword.server.cli.users import users
 
@@ -30,6 +32,8 @@ app: typer.Typer = typer.Typer(
 users.command("import")(import_users)
 app.add_typer(users, name="users")
 app.add_typer(keys, name="keys")
+app.add_typer(api_keys, name="api-keys")
+app.add_typer(service_accounts, name="service-accounts")
 app.command()(upkeep)
 app.command()(doctor)
 app.command()(routes)

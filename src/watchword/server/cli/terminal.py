@@ -41,10 +41,11 @@ def auth() -> "Auth[Any]":
     """
     from watchword import settings as house
     from watchword.auth import Auth
+    from watchword.server import annexes
 
     named = house.named_app()
     if named is None:
-        return Auth(settings())
+        return Auth(settings(), features=annexes.standard())
     found = imported(named, "WATCHWORD_APP", "main:auth")
     if not isinstance(found, Auth):
         raise ConfigError(f"WATCHWORD_APP: {named} is no Auth. Name your application's Auth as module:name, main:auth.")

@@ -25,7 +25,7 @@ from watchword.core.models import Revoked, Session
 from watchword.core.opaque import MAX_GENERATION, Presented
 from watchword.core.policy import LEEWAY, MAX_SESSIONS
 from watchword.ports import Turn, Turned
-from watchword.stores.sql import hot, kept, pruning
+from watchword.stores.sql import hot, kept, owners, pruning
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import SEEING, Statement, Steps, Straight, Together, Way
 from watchword.stores.sql.tables import ID, feed, sessions
@@ -187,6 +187,7 @@ async def end_all(
 ) -> tuple[Revoked, ...]:
     """Close the user's open sessions, all but `keep`, within the transaction of the act that ends them."""
     await keep_out(connection, user_id)
+    await owners.tell(connection, user_id, now)
     which = sessions.c.user_id == user_id
     return await end(connection, which if keep is None else and_(which, sessions.c.id != keep), now)
 
@@ -199,6 +200,7 @@ async def change_scopes(
     The sessions' rows are locked, so a refresh waits, and then reads the new scopes.
     """
     await keep_out(connection, user_id)
+    await owners.tell(connection, user_id, now)
     lock = select(sessions).where(sessions.c.user_id == user_id, alive(now)).with_for_update()
     revoked = []
     for row in (await connection.execute(lock)).all():

@@ -22,7 +22,7 @@ from sqlalchemy import (
     case,
 )
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """The newest migration: what this code reads and writes."""
 
 COMPATIBLE_FROM = "0003"
@@ -172,3 +172,32 @@ outbox: Table = Table(
     Column("because", Text),
 )
 """Mails that wait to be delivered. What they say is sealed: it may hold a link."""
+service_accounts: Table = Table(
+    "watchword_service_accounts",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+"""Owners of API keys that are nobody's: a job, a machine. They can't sign in."""
+
+api_keys: Table = Table(
+    "watchword_api_keys",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("owner_id", ID, nullable=False, index=True),
+    Column("of_service_account", Boolean, nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("shown", String(16), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("limit_per_minute", Integer),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, index=True),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime, index=True),
+    Column("rotated_to", ID, index=True),
+)
+"""API keys, by the SHA-256 of their text. `rotated_to` is the successor of one that ends when its overlap does."""

@@ -19,7 +19,7 @@ from watchword.stores.sql import hot, kept
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import Statement, Way
 from watchword.stores.sql.sessions import change_scopes, end_all
-from watchword.stores.sql.tables import outbox, sessions, users
+from watchword.stores.sql.tables import api_keys, outbox, sessions, users
 
 
 def _by(column: Column[Any]) -> Statement:
@@ -180,6 +180,7 @@ async def erase(db: Database, which: Any, user_id: str, now: datetime) -> tuple[
                 return None
             revoked = await end_all(connection, user_id, now)
             await connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
+            await connection.execute(delete(api_keys).where(api_keys.c.owner_id == user_id))
             gone = delete(users).where(users.c.id == user_id).returning(users.c.email)
             address = (await connection.execute(gone)).scalar_one()
             await connection.execute(delete(outbox).where(outbox.c.recipient == address))

@@ -1,0 +1,1 @@
+"""Annexes: what an application adds to the house by `Auth(features=[…])`. Each has the house's floors inside."""
