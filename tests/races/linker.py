@@ -14,7 +14,9 @@ from typing import Any
 from tests.house import CHEAP, OTHER_PASSWORD
 
 from watchword import Auth
-from watchword.core.errors import InvalidLink
+from watchword.core.errors import InvalidLink, TooManyAttempts
+from watchword.features.magic_link import flow as magic_link
+from watchword.features.one_time_code import flow as one_time_code
 from watchword.flows import change_email, recover, verify_email
 from watchword.flows.kit import Kit
 
@@ -31,13 +33,15 @@ USES: Mapping[str, Callable[[Kit, str], Awaitable[object]]] = {
     "approve-email": agree,
     "confirm-email": agree,
     "undo": recover.disown,
+    "magic-link": magic_link.prove,
+    "one-time-code": lambda kit, token: one_time_code.prove(kit, *token.split()),
 }
 
 
 async def won(kit: Kit, use: Callable[[Kit, str], Awaitable[Any]], token: str) -> bool:
     try:
         await use(kit, token)
-    except InvalidLink:
+    except (InvalidLink, TooManyAttempts):
         return False
     return True
 

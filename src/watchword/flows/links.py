@@ -4,11 +4,12 @@ import base64
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from watchword.core import links
+from watchword.core import emails, links
 from watchword.core.errors import InvalidLink
 from watchword.core.links import Link
-from watchword.core.models import NOWHERE, Account, Client
-from watchword.flows import throttle
+from watchword.core.mail import Queued
+from watchword.core.models import NOWHERE, Account, Client, User
+from watchword.flows import post, throttle
 from watchword.flows.kit import Kit
 from watchword.ports import Once
 
@@ -46,12 +47,42 @@ class Opened:
     text: str
 
 
-def for_user(kit: Kit, purpose: str, user: Account, now: datetime, *, to: str = "") -> Made:
-    """A link for this account. A later one for the same purpose takes its place."""
+def for_user(kit: Kit, purpose: str, user: Account, now: datetime, *, to: str = "", page: str | None = None) -> Made:
+    """A link for this account. A later one for the same purpose takes its place. `page` is a path of the application's own
+    that it leads to, below the issuer."""
     link = _new(kit, purpose, user.id, now + LASTS, to)
     text = links.mint(link, kit.keyring.link_keys[0])
     once = Once(purpose, kit.keyring.pseudonym("link", user.id), links.fingerprint(text, user), now + LASTS)
-    return Made(url(kit, purpose, text), once)
+    return Made(url(kit, purpose, text) if page is None else f"{kit.policy.issuer.rstrip('/')}{page}#{text}", once)
+
+
+async def send(kit: Kit, purpose: str, email: str, client: Client, *, page: str | None = None) -> Account | None:
+    """Mail a link to this address if it has an account that is enabled; the account, also where nothing was mailed.
+
+    Nobody learns whether there is one: all take the same steps, and none waits for the mail. Raises InvalidInput for what is
+    no address, and TooManyAttempts.
+    """
+    now = kit.clock.now()
+    email = emails.accept_email(email)
+    await throttle.mails(kit, client)
+    found = await kit.users.find(email)
+    user = found.user if found and not found.user.disabled else None
+    allowed = await post.may_ask(kit, email, now)
+    mail, once = asked(kit, purpose, user if allowed else None, email, client, page=page)
+    await post.queue(kit, [mail], [once])
+    return found.user if found else None
+
+
+def asked(
+    kit: Kit, purpose: str, user: Account | None, email: str, client: Client, *, page: str | None = None
+) -> tuple[Queued, Once]:
+    """The mail of this purpose with its link; or the same for nobody, which costs as much and goes nowhere."""
+    now = kit.clock.now()
+    nobody = User(kit.new_id(), email, None, frozenset(), now, None, 0)
+    made = for_user(kit, purpose, user or nobody, now, page=page)
+    facts = {"link": made.url, "minutes": MINUTES}
+    mail = post.write(kit, purpose, email, post.language(kit, user, client), now, facts, LASTS)
+    return (mail if user else post.unsent(mail)), made.once
 
 
 def for_nobody(kit: Kit, purpose: str, value: str, now: datetime) -> tuple[str, Once]:

@@ -1,15 +1,13 @@
 """A forgotten password: a mailed link leads to a new one. It signs nobody in, and ends every session."""
 
-from watchword.core import emails
 from watchword.core.errors import InvalidLink
 from watchword.core.events import AccountDisowned, PasswordReset, PasswordResetRequested
-from watchword.core.mail import Queued
-from watchword.core.models import NOWHERE, Account, Client, User
+from watchword.core.models import NOWHERE, Client
 from watchword.flows import links, notices, post, throttle
 from watchword.flows import password as passwords
 from watchword.flows.kit import Kit
 from watchword.flows.links import Opened
-from watchword.ports import Ending, Limit, Once, Particulars
+from watchword.ports import Ending, Limit, Particulars
 
 RESET = "reset-password"
 UNDO = "undo"
@@ -18,15 +16,8 @@ UNDO = "undo"
 async def request(kit: Kit, email: str, client: Client = NOWHERE) -> None:
     """Mail a link to this address if it has an account. Nobody learns whether: both take the same steps, and neither waits for
     the mail. Raises InvalidInput for what is no address, and TooManyAttempts."""
-    now = kit.clock.now()
-    email = emails.accept_email(email)
-    await throttle.mails(kit, client)
-    found = await kit.users.find(email)
-    user = found.user if found and not found.user.disabled else None
-    allowed = await post.may_ask(kit, email, now)
-    mail, once = _asked(kit, user if allowed else None, email, client)
-    await post.queue(kit, [mail], [once])
-    kit.announce(PasswordResetRequested(found.user.id if found else None))
+    user = await links.send(kit, RESET, email, client)
+    kit.announce(PasswordResetRequested(user.id if user else None))
 
 
 async def reset(kit: Kit, text: str, new: str, client: Client = NOWHERE) -> None:
@@ -69,7 +60,7 @@ async def disown(kit: Kit, text: str, client: Client = NOWHERE) -> None:
     kit.announce(AccountDisowned(user.id), revoked)
     found = await kit.users.get(user.id)
     if found is not None:
-        mail, once = _asked(kit, found.user, found.user.email, client)
+        mail, once = links.asked(kit, RESET, found.user, found.user.email, client)
         await post.queue(kit, [mail], [once])
 
 
@@ -77,13 +68,3 @@ async def _use_undo(kit: Kit, opened: Opened) -> None:
     limit = Limit(kit.keyring.pseudonym("undo", opened.link.nonce), 1, notices.UNDO_LASTS * 2)
     if (await kit.scratch.hit([limit], kit.clock.now())).wait is not None:
         raise InvalidLink("the link was used")
-
-
-def _asked(kit: Kit, user: Account | None, email: str, client: Client) -> tuple[Queued, Once]:
-    """The mail with the link; or the same for nobody."""
-    now = kit.clock.now()
-    nobody = User(kit.new_id(), email, None, frozenset(), now, None, 0)
-    made = links.for_user(kit, RESET, user or nobody, now)
-    facts = {"link": made.url, "minutes": links.MINUTES}
-    mail = post.write(kit, RESET, email, post.language(kit, user, client), now, facts, links.LASTS)
-    return (mail if user else post.unsent(mail)), made.once

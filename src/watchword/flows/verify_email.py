@@ -7,7 +7,7 @@ import json
 from watchword.core.errors import InvalidLink, UsernameTaken
 from watchword.core.events import EmailVerified, Registered
 from watchword.core.links import Link
-from watchword.core.models import NOWHERE, Client, Principal
+from watchword.core.models import NOWHERE, Account, Client, Principal
 from watchword.flows import links, post, throttle
 from watchword.flows.kit import Kit
 from watchword.ports import Added, NewUser, Particulars
@@ -61,14 +61,16 @@ async def confirm(kit: Kit, text: str, client: Client = NOWHERE) -> None:
         return
     opened = await links.open(kit, text, (VERIFY,), now, client)
     await links.use(kit, opened, now)
+    await shown(kit, opened.user)
+
+
+async def shown(kit: Kit, user: Account) -> None:
+    """Keep that the owner has shown that the address is theirs."""
+    now = kit.clock.now()
     if kit.accounts is not None:
-        await kit.accounts.alter(
-            opened.user.id,
-            Particulars(email_verified_at=now),
-            now,
-            expecting=Particulars(email=opened.user.email),
-        )
-    kit.announce(EmailVerified(opened.user.id))
+        verified, expecting = Particulars(email_verified_at=now), Particulars(email=user.email)
+        await kit.accounts.alter(user.id, verified, now, expecting=expecting)
+    kit.announce(EmailVerified(user.id))
 
 
 async def _make(kit: Kit, link: Link, text: str) -> None:

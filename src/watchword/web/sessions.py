@@ -35,7 +35,7 @@ def token_routes(open_house: Open) -> APIRouter:
         origin = client.describe(request, kit.policy)
         async with client.watched(request) as gone:
             proof = await password.prove(kit, form.username, form.password, origin, gone)
-        return _answer(response, await session.open(kit, proof, asked, origin))
+        return token_answer(response, await session.open(kit, proof, asked, origin))
 
     @router.post("/refresh", response_model=TokenAnswer, responses=refusals)
     async def refresh(request: Request, response: Response, form: Annotated[RefreshForm, Form()]) -> TokenAnswer:
@@ -46,7 +46,7 @@ def token_routes(open_house: Open) -> APIRouter:
         kit = await open_house()
         origin = client.describe(request, kit.policy)
         turned = await session.refresh(kit, form.refresh_token, asked, origin, client_id=form.client_id)
-        return _answer(response, turned)
+        return token_answer(response, turned)
 
     return router
 
@@ -96,7 +96,8 @@ def session_routes(open_house: Open, guard: Guard) -> APIRouter:
     return router
 
 
-def _answer(response: Response, tokens: Tokens) -> TokenAnswer:
+def token_answer(response: Response, tokens: Tokens) -> TokenAnswer:
+    """What hands tokens out. RFC 6749 5.1."""
     response.headers.update(NO_STORE)
     return TokenAnswer(
         access_token=tokens.access_token,
