@@ -34,7 +34,7 @@ USES: Mapping[str, Callable[[Kit, str], Awaitable[object]]] = {
     "confirm-email": agree,
     "undo": recover.disown,
     "magic-link": magic_link.prove,
-    "one-time-code": lambda kit, token: one_time_code.prove(kit, *token.split()),
+    "one-time-code": lambda kit, token: one_time_code.prove(kit, token.split()[0], token.split()[1]),
 }
 
 
