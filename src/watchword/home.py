@@ -19,9 +19,11 @@ from watchword.flows.handlers import Handlers
 from watchword.flows.hashing import HashingPool
 from watchword.flows.keyring import Keyring
 from watchword.flows.kit import ClaimsHook, Kit
+from watchword.flows.recording import Recorder
 from watchword.ports import Scratch, Users
 from watchword.settings import Settings
 from watchword.stores.sql import migrate
+from watchword.stores.sql.audit import SqlAudit
 from watchword.stores.sql.engine import FEED_NAME, Database, parse
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.revocations import SqlRevocations
@@ -145,6 +147,7 @@ class Home:
             await migrate.check(self.db, may_migrate=self._loopback)
             keys = SqlKeys(self.db)
             keyring = Keyring(keys, self.masters, policy, clock, entropy)
+            audit = SqlAudit(self.db)
             kit = Kit(
                 policy=policy,
                 clock=clock,
@@ -156,6 +159,8 @@ class Home:
                 scratch=self._scratch(clock),
                 keyring=keyring,
                 hashing=HashingPool(policy, entropy),
+                audit=audit,
+                recorder=Recorder(audit, keyring, clock, entropy, self.db.loop),
                 handlers=guests.handlers,
                 claims=guests.claims,
                 hosts_users=guests.users is not None,
@@ -163,6 +168,7 @@ class Home:
             keyring.announce = kit.announce
             await keyring.start(strict=every_key, foreign=foreign)
             kit.revocations.watch(keyring.on_change)
+            kit.revocations.watch(kit.recorder.on_change)
             await kit.revocations.start()
         except BaseException:
             await self.db.close()
@@ -192,8 +198,9 @@ class Home:
             await self.db.close()
 
     async def close(self, kit: Kit) -> None:
-        """Stop following, let handlers finish, threads and connections go."""
+        """Let handlers finish, have the audit log written, stop following; threads and connections go."""
         await kit.handlers.drain()
+        await kit.recorder.drain()
         await kit.revocations.stop()
         kit.hashing.close()
         if isinstance(kit.scratch, Closing):

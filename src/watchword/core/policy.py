@@ -47,6 +47,9 @@ class Policy:
     hashing_queue: int = 64
     trusted_proxies: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    audit_kept: timedelta | None = timedelta(days=365)
+    """How long events stay in the audit log; None for ever."""
+
     service_keys: tuple[bytes, ...] = field(default=(), repr=False)
     """The digests that service keys are known by; without any, no other service is told of revocations."""
 

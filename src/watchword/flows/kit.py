@@ -11,7 +11,7 @@ from watchword.core import opaque
 from watchword.core.cache import AccessCache
 from watchword.core.clock import Clock, Entropy
 from watchword.core.keys import VerifyingRing
-from watchword.core.models import Account, Revoked, Session
+from watchword.core.models import NOWHERE, Account, Client, Revoked, Session
 from watchword.core.policy import Policy
 from watchword.core.tally import Tally
 from watchword.flows.handlers import Handlers
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from watchword.core.events import Event
     from watchword.flows.hashing import HashingPool
     from watchword.flows.keyring import Keyring
-    from watchword.ports import Change, Keys, Revocations, Scratch, Sessions, Users
+    from watchword.flows.recording import Recorder
+    from watchword.ports import Audit, Change, Keys, Revocations, Scratch, Sessions, Users
 
 logger: logging.Logger = logging.getLogger("watchword.audit")
 
@@ -107,6 +108,8 @@ class Kit:
     scratch: "Scratch"
     keyring: "Keyring"
     hashing: "HashingPool"
+    audit: "Audit"
+    recorder: "Recorder"
     cache: AccessCache = field(default_factory=AccessCache)
     tally: Tally = field(default_factory=Tally)
     handlers: Handlers = field(default_factory=Handlers)
@@ -117,8 +120,10 @@ class Kit:
         """An id that was never given before: 128 random bits."""
         return opaque.identifier(self.entropy(16))
 
-    def announce(self, event: "Event", revoked: Iterable[Revoked] = ()) -> None:
-        """A fact after the commit: this worker heeds the revocations at once, the audit log gets a line, handlers hear."""
+    def announce(self, event: "Event", revoked: Iterable[Revoked] = (), client: Client = NOWHERE) -> None:
+        """A fact after the commit: this worker heeds the revocations at once, the log gets a line, the audit log a row (which
+        says where the request came from), handlers hear."""
         self.revocations.apply(revoked)
         logger.info("%r", event)
+        self.recorder.note(event, client)
         self.handlers.tell(event)

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from watchword.core.errors import AuthError
 from watchword.core.policy import CLOCK_JUMP
+from watchword.flows import audit
 from watchword.flows.kit import Kit
 
 Prune = Callable[[datetime, int], Awaitable[int]]
@@ -48,23 +49,26 @@ class Done:
     rotated: bool
     keys: int = 0
     attempts: int = 0
+    events: int = 0
     left: bool = False
 
 
 async def run(kit: Kit) -> Done:
-    """Rotate the signing key if that is due, see what password hashes there are, and prune what is dead.
+    """Rotate the signing key if that is due, see what password hashes there are, prune what is dead, or old in the audit log.
 
     All of it is dead only where it stays so when the clock is set back by `CLOCK_JUMP`.
     """
     now = kit.clock.now()
     dead_by = now - CLOCK_JUMP
     rotated = await kit.keyring.rotate(now)
+    old = await audit.keep(kit, now)
     keys = await kit.keyring.prune(dead_by)
     kit.hashing.resemble(await _sampled(kit))
     sessions, some = await _pruned(kit, dead_by, kit.sessions.prune)
     revocations, more = await _pruned(kit, dead_by, kit.revocations.prune)
     attempts, others = await _pruned(kit, dead_by, kit.scratch.prune)
-    return Done(sessions, revocations, rotated, keys, attempts, left=some or more or others)
+    events, older = await _pruned(kit, dead_by, lambda _, limit: kit.audit.prune(old, limit))
+    return Done(sessions, revocations, rotated, keys, attempts, events, left=some or more or others or older)
 
 
 async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> tuple[int, bool]:

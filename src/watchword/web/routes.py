@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from watchword.web.accounts import account_routes
+from watchword.web.audit import audit_routes
 from watchword.web.collisions import refuse
 from watchword.web.guard import Guard, Open
 from watchword.web.health import health_routes
@@ -16,7 +17,12 @@ __all__ = ["Surveyed", "at_root", "below_prefix", "refuse", "refuse_both", "surv
 
 def below_prefix(open_house: Open, guard: Guard, *, services: bool) -> list[APIRouter]:
     """The routes that `install(app, prefix=…)` moves; what is for other `services` where there are any."""
-    routers = [token_routes(open_house), session_routes(open_house, guard), account_routes(open_house, guard)]
+    routers = [
+        token_routes(open_house),
+        session_routes(open_house, guard),
+        account_routes(open_house, guard),
+        audit_routes(open_house, guard),
+    ]
     return [*routers, revocation_routes(open_house)] if services else routers
 
 

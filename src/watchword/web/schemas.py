@@ -1,7 +1,7 @@
 """What goes over the wire. Unknown fields change nothing; no answer echoes an input."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -92,6 +92,25 @@ class SessionAnswer(BaseModel):
     last_used_at: datetime
     expires_at: datetime
     current: Annotated[bool, Field(description="the session of this very request")]
+
+
+class EventAnswer(BaseModel):
+    """Something that happened."""
+
+    number: int
+    at: datetime
+    kind: Annotated[str, Field(description="a class of watchword.events")]
+    user_id: str | None
+    facts: Annotated[dict[str, Any], Field(description="what else the event says")]
+    ip: Annotated[str | None, Field(description="where the request came from")]
+    user_agent: str | None
+
+
+class EventsAnswer(BaseModel):
+    """Some events, the newest first."""
+
+    events: list[EventAnswer]
+    before: Annotated[int | None, Field(description="ask with this for those before them; null where there are none")]
 
 
 class Problem(BaseModel):

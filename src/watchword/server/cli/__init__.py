@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchword.core.errors import AuthError, ConfigError
+from watchword.server.cli.audit import audit
 from watchword.server.cli.doctor import doctor
 from watchword.server.cli.housekeeping import upkeep
 from watchword.server.cli.importing import import_users
@@ -30,6 +31,7 @@ app: typer.Typer = typer.Typer(
 users.command("import")(import_users)
 app.add_typer(users, name="users")
 app.add_typer(keys, name="keys")
+app.add_typer(audit, name="audit")
 app.command()(upkeep)
 app.command()(doctor)
 app.command()(routes)
