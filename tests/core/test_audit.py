@@ -76,7 +76,8 @@ class Log:
     def verified(
         self, ring: KeyRing = RING, since: int | None = None, noted: Link | None = None, now: datetime = NOW
     ) -> Verification:
-        checking = audit_verification.opened(self.extent, audit.keys(ring, now), since, noted)
+        there = [Link(one.position, one.hash) for one in self.rows if one.position == since]
+        checking = audit_verification.opened(self.extent, audit.keys(ring, now), there[0] if there else None, noted)
         after, until = checking.start.position, checking.until
         for position, checkpoint in sorted(self.checkpoints.items()):
             if after < position < until:

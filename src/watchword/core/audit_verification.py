@@ -23,8 +23,8 @@ class Fault(NamedTuple):
     text: str
 
 
-def opened(extent: Extent, known: KeySet, since: int | None = None, noted: Link | None = None) -> "Verification":
-    """A verification of what there is, or of what stands behind the position `since`: its `start` tells where it begins.
+def opened(extent: Extent, known: KeySet, since: Link | None = None, noted: Link | None = None) -> "Verification":
+    """A verification of what there is, or of what stands behind `since`: its `start` tells where it begins.
 
     `noted` is a place that somebody has written down elsewhere, where nobody who can write to the database can reach it.
     """
@@ -41,7 +41,7 @@ def opened(extent: Extent, known: KeySet, since: int | None = None, noted: Link 
     if signed is None:
         text = f"the key of the newest checkpoint, {newest.kid}, is not known, so all of it may have been made anew"
         checking.fault(newest.position, UNPROVED, text)
-    elif signed.because == BROKEN and (since is None or since < signed.begins.position):
+    elif signed.because == BROKEN and (since is None or since.position < signed.begins.position):
         text = (
             "up to here it did not agree with the checkpoint of then, whose key may have been given up (keys abandon). What "
             f"stands behind it is proved: --from {signed.begins.position}"
@@ -189,12 +189,13 @@ class Verification:
                 self.faults[place] = Fault(fault.position, REORDERED, f"it was chained behind what stands at {behind}")
 
 
-def _start(extent: Extent, signed: Claims | None, since: int | None) -> Link:
+def _start(extent: Extent, signed: Claims | None, since: Link | None) -> Link:
     """What the first row follows. Where nothing tells, it is what is there."""
-    if signed is not None and signed.because != BROKEN and since in (None, signed.begins.position):
+    if since is not None:
+        return since
+    if signed is not None and signed.because != BROKEN:
         return signed.begins
-    place = max(0, extent.first - 1) if since is None else since
-    return BEGINNING if place == 0 else Link(place, b"")
+    return BEGINNING if extent.first <= 1 else Link(extent.first - 1, b"")
 
 
 def _missing(first: int, last: int) -> str:

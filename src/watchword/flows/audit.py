@@ -60,13 +60,9 @@ async def tail(kit: Kit, count: int, *, follow: bool = False) -> AsyncIterator[R
 
 async def pages(kit: Kit, after: int, until: int | None = None) -> AsyncIterator[Sequence[Row]]:
     """The sealed rows behind the position `after`, up to and including `until`, some at a time."""
-    while rows := await kit.audit.rows(after, PAGE):
-        after = rows[-1].position
-        if until is not None and after >= until:
-            if found := [one for one in rows if one.position <= until]:
-                yield found
-            return
+    while rows := [one for one in await kit.audit.rows(after, PAGE) if until is None or one.position <= until]:
         yield rows
+        after = rows[-1].position
 
 
 async def keep(kit: Kit, now: datetime) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchword.core import audit, audit_verification
-from watchword.core.audit import Extent, Link
+from watchword.core.audit import BEGINNING, Extent, Link
 from watchword.core.audit_verification import Fault, Verification
 from watchword.core.events import UserDeleted
 from watchword.core.jose import KeySet
@@ -73,7 +73,7 @@ async def verify(kit: Kit, *, since: int | None = None, noted: Link | None = Non
 async def _read(
     kit: Kit, extent: Extent, known: KeySet, since: int | None, noted: Link | None, told: Told
 ) -> Verification:
-    checking = audit_verification.opened(extent, known, since, noted)
+    checking = audit_verification.opened(extent, known, await _link(kit, since), noted)
     after, until = checking.start.position, checking.until
     await _walk(kit, checking, after, until, told)
     if checking.suspects:
@@ -83,6 +83,14 @@ async def _read(
     await _forgive(kit, checking)
     checking.close()
     return checking
+
+
+async def _link(kit: Kit, since: int | None) -> Link | None:
+    """The place that somebody says all is right up to."""
+    if not since:
+        return None if since is None else BEGINNING
+    found = [one for one in await kit.audit.rows(since - 1, 1) if one.position == since]
+    return Link(since, found[0].hash if found else b"")
 
 
 async def _walk(kit: Kit, checking: Verification, after: int, until: int, told: Told) -> None:

@@ -71,8 +71,7 @@ class Recorder:
     def on_change(self, change: Change) -> None:
         """The feed's listener, called from any thread: what a key signed that is retired now is signed with another."""
         if isinstance(change, KeysChanged):
-            with contextlib.suppress(RuntimeError):  # no loop has come by yet, so nothing was announced here
-                self._sealing.ask()
+            self._sealing.ask()
 
     async def drain(self) -> None:
         """Write and seal all that was announced, for DRAIN_SECONDS at most; what is left then is logged as lost."""
@@ -152,6 +151,8 @@ class Recorder:
         except AuthError as error:
             logger.warning("the audit log was not sealed, and will be later: %s", error.because)
             return False
+        except Exception:
+            logger.exception("the audit log was not sealed; it will be with the next event")
         return True
 
 
@@ -168,25 +169,19 @@ class _Errand:
         self._lock = threading.Lock()
         self._asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
         self._running: Future[None] | None = None
 
     def ask(self) -> None:
-        """Have it done, from whichever loop or thread."""
-        with self._lock:
+        """Have it done, from whichever loop or thread. Where no loop is there to do it, it waits until the next one asks."""
+        with self._lock, contextlib.suppress(RuntimeError):
             self._asked = True
-            if self._running is None or self._running.done() or self._loop is None or self._loop.is_closed():
+            if self._running is None or self._loop is None or self._loop.is_closed():
                 self._loop = self._somewhere()
                 # not in the context of the request that came first: the next event is somebody else's
-                self._running = Context().run(asyncio.run_coroutine_threadsafe, self._run(), self._loop)
-
-    def _somewhere(self) -> asyncio.AbstractEventLoop:
-        """The loop that stays; where none does (a host's engine) and this is no loop's thread, the one of the last time."""
-        try:
-            return self._home()
-        except RuntimeError:
-            if self._loop is None or self._loop.is_closed():
-                raise
-            return self._loop
+                running: Future[None] = Future()
+                self._loop.call_soon_threadsafe(self._begin, running, context=Context())
+                self._running = running
 
     async def done(self) -> None:
         """Wait until it is, or its loop has gone."""
@@ -196,16 +191,39 @@ class _Errand:
 
     def stop(self) -> bool:
         """Break it off; whether it was still to be done."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-        return self._asked or running is not None
+        with self._lock:
+            asked, self._asked = self._asked, False
+            running = self._running
+            if running is not None and self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+            return asked or running is not None
 
-    async def _run(self) -> None:
-        while True:
+    def _somewhere(self) -> asyncio.AbstractEventLoop:
+        """The loop that stays; where none does (a host's engine) and this is no loop's thread, the one of the last time."""
+        try:
+            return self._home()
+        except RuntimeError:
+            if self._loop is None:
+                raise
+            return self._loop
+
+    def _begin(self, running: Future[None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(running))
+
+    async def _run(self, running: Future[None]) -> None:
+        try:
+            while self._is_asked():
+                await self._work()
+        finally:
             with self._lock:
-                if not self._asked:
+                if self._running is running:  # it was broken off; else somebody may have asked anew already
                     self._running = None
-                    return
-                self._asked = False
-            await self._work()
+            running.set_result(None)
+
+    def _is_asked(self) -> bool:
+        """Whether to go on. Whoever asks after a no starts it anew."""
+        with self._lock:
+            if not self._asked:
+                self._running = None
+            asked, self._asked = self._asked, False
+            return asked
