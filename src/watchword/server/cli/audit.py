@@ -20,7 +20,7 @@ audit: typer.Typer = typer.Typer(
     help="The audit log: every event, chained and signed, so that a changed past is found.", no_args_is_help=True
 )
 
-Instant = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])]
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
 @audit.command()
@@ -55,8 +55,11 @@ def verify(
 
 
 @audit.command()
-def export(since: Instant = None, until: Instant = None) -> None:
-    """Print what is sealed as JSON, an event on each line, in the order of the chain. Times are in UTC.
+def export(
+    since: Annotated[datetime | None, typer.Option(formats=FORMATS, help="from this time on, in UTC")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=FORMATS, help="before this time, in UTC")] = None,
+) -> None:
+    """Print what is sealed as JSON, an event on each line, in the order of the chain.
 
     Fields of a line: position, at, kind, user_id (or null), facts, personal (null where there is nothing, or it was
     erased), and what a program of your own needs to verify the chain: number, salt, personal_hash, hash (hex, or null).
