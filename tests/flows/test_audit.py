@@ -150,7 +150,7 @@ class TestVerification:
 
         real = kit.audit
         between = Between()
-        found = await audit_verification.verify(dataclasses.replace(kit, audit=between))  # type: ignore[arg-type]
+        found = await audit_verification.verify(dataclasses.replace(kit, audit=between))
         assert (found.count, found.first) == (0, 7)
 
 

@@ -19,6 +19,7 @@ from watchword.core.models import Client
 from watchword.flows import accounts, audit_verification, password, recording, session, signing_keys
 from watchword.flows.kit import Kit
 from watchword.flows.recording import Recorder
+from watchword.ports import KeysChanged
 from watchword.testing import FrozenClock
 
 HERE = Client("a browser", "203.0.113.7")
@@ -157,6 +158,18 @@ async def test_what_comes_over_the_bound_is_told_as_lost(
     assert [one.user_id for one in await kit.audit.rows(0, 10)][-2:] == ["a", "b"]
 
 
+async def test_who_announces_thousands_waits_for_what_is_written(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import of a million accounts is faster than the log, and none of them may be lost to it."""
+    monkeypatch.setattr(recording, "MAX_WAITING", 20)
+    store, recorder = in_front(kit)
+    for _ in range(10):
+        for number in range(10):
+            recorder.note(Registered(f"u{number}"))
+        await recorder.room()
+    await recorder.drain()
+    assert sum(store.appended) == 100
+
+
 async def test_a_mistake_of_ours_costs_the_rows_that_it_met_alone(kit: Kit, caplog: pytest.LogCaptureFixture) -> None:
     store, recorder = in_front(kit)
 
@@ -274,7 +287,7 @@ async def test_what_a_retired_key_has_signed_is_signed_anew_by_whoever_hears_of_
     assert len(records) == 2
     assert await one.keys.retire(records[-1].generation, one.clock.now()), "by a command in another process"
     one.keyring.stale = True
-    one.recorder.on_change(recording.KeysChanged())
+    one.recorder.on_change(KeysChanged())
     await one.recorder.drain()
     newest = (await one.audit.extent()).newest
     assert newest is not None
@@ -284,12 +297,12 @@ async def test_what_a_retired_key_has_signed_is_signed_anew_by_whoever_hears_of_
 async def test_news_that_come_before_anything_else_are_let_pass(kit: Kit) -> None:
     """The feed has a thread of its own, and with a host's engine there may be no loop yet."""
     _, recorder = in_front(kit)
-    thread = threading.Thread(target=recorder.on_change, args=(recording.KeysChanged(),))
+    thread = threading.Thread(target=recorder.on_change, args=(KeysChanged(),))
     thread.start()
     await asyncio.to_thread(thread.join)
     recorder.note(KeyRetired(None, "kid"))
     await recorder.drain()
-    await asyncio.to_thread(recorder.on_change, recording.KeysChanged())  # then that of the last time is taken
+    await asyncio.to_thread(recorder.on_change, KeysChanged())  # then that of the last time is taken
     await recorder.drain()
     assert await kinds(kit) == ["KeyPublished", "KeyRetired"]
 

@@ -14,7 +14,7 @@ from tests.house import ADA, BOB, PASSWORD, PATIENCE, House, Login, make_auth
 from watchword.core.events import LoggedIn
 
 
-async def events(house: House, login: Login, **query: object) -> list[dict[str, object]]:
+async def events(house: House, login: Login, **query: str | int) -> list[dict[str, object]]:
     await (await house.kit()).recorder.drain()
     answer = await house.client.get("/audit", params=query, headers=login.headers)
     assert answer.status_code == 200, answer.text
@@ -74,6 +74,17 @@ async def test_others_are_read_by_administrators_alone(either: House) -> None:
     assert {"KeyPublished", "Registered", "LoggedIn"} == {one["kind"] for one in everything}
     assert {one["kind"] for one in await events(either, login, user_id=bobs)} == {"Registered"}
     assert {one["kind"] for one in await events(either, login, kind="KeyPublished")} == {"KeyPublished"}
+
+
+async def test_an_application_that_deletes_accounts_itself_has_them_forgotten(either: House) -> None:
+    """LS-04: the account was in a table of its own, and the addresses are in ours."""
+    user_id = await either.register()
+    login = await either.login()
+    await either.auth.forget(user_id)
+    await (await either.kit()).recorder.drain()
+    found = await events(either, login)
+    assert [one["kind"] for one in found] == ["UserDeleted", "LoggedIn", "Registered"]
+    assert {one["ip"] for one in found} == {None}
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ class Recorder:
         self._waiting.append(made)
         self._writing.ask()
 
+    async def room(self) -> None:
+        """For whoever announces thousands: wait for what is written, before so much waits that some is lost."""
+        if len(self._waiting) >= MAX_WAITING // 2:
+            await self._writing.done()
+
     def on_change(self, change: Change) -> None:
         """The feed's listener, called from any thread: what a key signed that is retired now is signed with another."""
         if isinstance(change, KeysChanged):
