@@ -18,7 +18,7 @@ from watchword.core import audit
 from watchword.core.audit import Batch, Row, Tail
 from watchword.core.clock import Clock, Entropy
 from watchword.core.errors import AuthError
-from watchword.core.events import Event, UserDeleted
+from watchword.core.events import Event, KeysAbandoned, UserDeleted
 from watchword.core.models import NOWHERE, Client
 from watchword.flows.keyring import Keyring
 from watchword.ports import Audit, Change, KeysChanged
@@ -103,9 +103,11 @@ class Recorder:
             await self._keyring.reload()
             batch = await self._store.seal(self._chain_anyway, SEALED_TOGETHER, old)
         if batch is not None and batch.broken:
-            logger.error(
+            given_up = any(one.kind == KeysAbandoned.__name__ for one in batch.rows)
+            logger.log(
+                logging.INFO if given_up else logging.ERROR,
                 "the audit log is not as its newest checkpoint says: somebody changed it, or the key is unknown. See what is "
-                "wrong: watchword audit verify"
+                "wrong: watchword audit verify",
             )
         return batch
 
