@@ -58,6 +58,10 @@ class House:
     async def kit(self) -> Kit:
         return await self.auth.open()
 
+    async def written(self) -> None:
+        """Until all that has happened is in the audit log, so that nothing is written beside what comes next."""
+        await (await self.kit()).recorder.drain()
+
     async def register(self, email: str = ADA, password: str = PASSWORD, username: str | None = None) -> str:
         """Make an account through the front door; its id."""
         body = {"email": email, "password": password, "username": username}
