@@ -198,10 +198,10 @@ class Home:
             await self.db.close()
 
     async def close(self, kit: Kit) -> None:
-        """Let handlers finish, have the audit log written, stop following; threads and connections go."""
+        """Let handlers finish, stop following, have the audit log written; threads and connections go."""
         await kit.handlers.drain()
-        await kit.recorder.drain()
         await kit.revocations.stop()
+        await kit.recorder.drain()
         kit.hashing.close()
         if isinstance(kit.scratch, Closing):
             await kit.scratch.close()

@@ -425,7 +425,7 @@ class TestRetention:
 
 class TestPersonalFields:
     def test_they_stand_beside_the_chain(self) -> None:
-        """LS-03, LS-04: what was chained can't be taken back, so an address must not be in it."""
+        """LS-03: what was chained can't be taken back, so an address must not be in it."""
         one = audit.row(LoginFailed("u", "wrong password"), HERE, NOW, ENTROPY)
         assert (one.kind, one.facts) == ("LoginFailed", '{"because":"wrong password"}')
         assert one.personal == '{"ip":"203.0.113.7","user_agent":"a browser"}'

@@ -209,7 +209,7 @@ class TestRetention:
         assert not (await audit_verification.verify(kit)).count
 
     async def test_what_comes_after_a_deletion_is_erased_too(self, kit: Kit, clock: FrozenClock) -> None:
-        """LS-04: another worker had a guess of theirs in its hands."""
+        """Another worker had a guess of theirs in its hands."""
         kit.recorder.note(UserDeleted("u"))
         await kit.recorder.drain()
         kit.recorder.note(LoggedIn("u", "s"), HERE)

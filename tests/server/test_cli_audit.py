@@ -92,7 +92,7 @@ class TestVerify:
         assert (said.code, said.out) == (0, "No row is sealed yet.\nThe audit log is whole.\n")
 
     def test_deleting_an_account_leaves_it_whole(self, run: Run, filled: Path) -> None:
-        """LS-04: what was personal is gone, and the log is no other."""
+        """What was personal is gone, and the log is no other."""
         assert run("users", "delete", BOB, "--yes").code == 0
         assert run("audit", "verify").code == 0
         assert '"UserDeleted"' in run("audit", "export").out

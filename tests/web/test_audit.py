@@ -77,7 +77,7 @@ async def test_others_are_read_by_administrators_alone(either: House) -> None:
 
 
 async def test_an_application_that_deletes_accounts_itself_has_them_forgotten(either: House) -> None:
-    """LS-04: the account was in a table of its own, and the addresses are in ours."""
+    """The account was in a table of its own, and the addresses are in ours."""
     user_id = await either.register()
     login = await either.login()
     await either.auth.forget(user_id)

@@ -82,12 +82,14 @@ class Recorder:
         """Write and seal all that was announced, for DRAIN_SECONDS at most; what is left then is logged as lost."""
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
+                if self._waiting:
+                    self._writing.ask()  # its loop may have gone
                 await self._writing.done()
-                await self._write()  # where its loop has gone
                 if self._sealing.stop():
                     await self._seal_all()
         except TimeoutError:
             self._writing.stop()
+            self._sealing.stop()
             logger.error("the audit log was not whole at the stop")
         if self._waiting:
             kinds = Counter(one.kind for one in self._waiting)
