@@ -42,7 +42,7 @@ class Moments:
 
         DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
         # what is written beside the act has moments of its own; `tests/races/test_audit.py` kills there
-        recording._Errand.ask = lambda _errand: None  # type: ignore[method-assign]
+        recording._Errand.ask = lambda _errand: None  # type: ignore[method-assign, assignment]
         do_all, first, within = hot._do_all, hot.Straight.first, Kept.within
         hot._do_all = lambda connection, works: do_all(_Watched(connection, self), works)  # type: ignore[arg-type]
 
