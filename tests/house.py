@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from watchword import Auth, Feature, Settings
 from watchword.core.passwords import Argon2Parameters
 from watchword.flows.kit import Kit
+from watchword.flows.recording import Recorder
 from watchword.stores.sql import hot
 from watchword.testing import FrozenClock
 
@@ -57,6 +58,10 @@ class House:
     async def kit(self) -> Kit:
         return await self.auth.open()
 
+    async def written(self) -> None:
+        """Until all that has happened is in the audit log, so that nothing is written beside what comes next."""
+        await (await self.kit()).recorder.drain()
+
     async def register(self, email: str = ADA, password: str = PASSWORD, username: str | None = None) -> str:
         """Make an account through the front door; its id."""
         body = {"email": email, "password": password, "username": username}
@@ -95,22 +100,29 @@ class House:
 
     @contextlib.contextmanager
     def statements(self) -> Iterator[list[str]]:
-        """The SQL that runs inside the block."""
+        """The SQL that runs inside the block, without what the audit log is written with beside it."""
         assert self.auth._home is not None
         engine = self.auth._home.db.engine.sync_engine
         seen: list[str] = []
 
         def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            seen.append(statement)
+            if "watchword_audit" not in statement:
+                seen.append(statement)
+
+        async def sealed_later(_recorder: Recorder) -> bool:
+            return True
 
         arguments = hot.Prepared.arguments
 
         def prepared(statement: hot.Prepared, values: Any) -> list[Any]:
-            seen.append(statement.sql)
+            note(None, None, statement.sql)
             return arguments(statement, values)
 
         event.listen(engine, "before_cursor_execute", note)
-        with mock.patch.object(hot.Prepared, "arguments", prepared):  # it goes to the driver without SQLAlchemy
+        with (
+            mock.patch.object(hot.Prepared, "arguments", prepared),  # it goes to the driver without SQLAlchemy
+            mock.patch.object(Recorder, "_seal_all", sealed_later),
+        ):
             try:
                 yield seen
             finally:

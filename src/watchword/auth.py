@@ -17,7 +17,7 @@ from starlette.routing import Route
 from watchword import refusals
 from watchword.core.clock import Clock, Entropy, SystemClock, system_entropy
 from watchword.core.errors import AuthError, ConfigError
-from watchword.core.events import Event
+from watchword.core.events import Event, UserDeleted
 from watchword.core.models import Principal, Revoked, U
 from watchword.core.passwords import OWASP, Argon2Parameters
 from watchword.core.policy import Policy
@@ -229,6 +229,13 @@ class Auth(Generic[U]):
         For an application that disables or deletes accounts in a database of its own, after that has committed.
         """
         return await session.close_all(await self.open(), user_id)
+
+    async def forget(self, user_id: str) -> None:
+        """Erase the addresses and devices that the audit log has of a user. The log stays whole, and tells of `UserDeleted`.
+
+        For an application that deletes accounts in a database of its own, after that has committed.
+        """
+        (await self.open()).announce(UserDeleted(user_id))
 
     async def open(self) -> Kit:
         """The tools, ready to use. Starts on first use when no lifespan did; any number of callers wait for one start."""

@@ -23,11 +23,13 @@ from watchword.flows.hashing import HashingPool
 from watchword.flows.keyring import Keyring
 from watchword.flows.kit import ClaimsHook, Kit
 from watchword.flows.post import Post
+from watchword.flows.recording import Recorder
 from watchword.ports import Accounts, Mailer, Scratch, Users
 from watchword.refusals import is_loopback, mail_address, mail_sender
 from watchword.settings import Settings
 from watchword.stores.sql import migrate
 from watchword.stores.sql.accounts import SqlAccounts
+from watchword.stores.sql.audit import SqlAudit
 from watchword.stores.sql.engine import FEED_NAME, Database, parse
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.outbox import SqlOutbox
@@ -157,6 +159,7 @@ class Home:
             await migrate.check(self.db, may_migrate=self._loopback)
             keys = SqlKeys(self.db)
             keyring = Keyring(keys, self.masters, policy, clock, entropy)
+            audit = SqlAudit(self.db)
             kit = Kit(
                 policy=policy,
                 clock=clock,
@@ -172,6 +175,8 @@ class Home:
                 mailer=self._mailer(),
                 keyring=keyring,
                 hashing=HashingPool(policy, entropy),
+                audit=audit,
+                recorder=Recorder(audit, keyring, clock, entropy, self.db.loop),
                 handlers=guests.handlers,
                 claims=guests.claims,
                 hosts_users=guests.users is not None,
@@ -181,6 +186,7 @@ class Home:
                 kit.add(feature.name, feature.open(kit, self.db))
             await keyring.start(strict=every_key, foreign=foreign)
             kit.revocations.watch(keyring.on_change)
+            kit.revocations.watch(kit.recorder.on_change)
             await kit.revocations.start()
         except BaseException:
             await self.db.close()
@@ -232,12 +238,13 @@ class Home:
             await self.db.close()
 
     async def close(self, kit: Kit) -> None:
-        """Stop following, let handlers finish, threads and connections go."""
+        """Let handlers finish, stop following, have the audit log written; threads and connections go."""
         await kit.handlers.drain()
         await kit.post.drain()
         for annex in kit.annexes.values():
             await annex.close()
         await kit.revocations.stop()
+        await kit.recorder.drain()
         kit.hashing.close()
         if isinstance(kit.scratch, Closing):
             await kit.scratch.close()

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
+from watchword.core.audit import Batch, Checkpoint, Extent, Row, Tail
 from watchword.core.keys import KeyRecord
 from watchword.core.mail import Mail, Queued
 from watchword.core.models import Credentials, Revoked, Session, U_co
@@ -377,6 +378,46 @@ class Mailer(Protocol):
     async def deliver(self, mail: Mail) -> None:
         """Write and deliver a mail. Raises `errors.Undeliverable` for one that no attempt will deliver, and
         `errors.Unavailable` where the next may. Ends within a bounded time, less than `mail.LEASE`."""
+
+
+class Audit(Protocol):
+    """The audit log: rows that are only ever added, chained in batches, and removed from the front when their time is over."""
+
+    async def append(self, rows: Sequence[Row]) -> None:
+        """Add these rows, in this order, each with a number of its own. They are not sealed yet."""
+
+    async def seal(
+        self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int, old: datetime | None = None
+    ) -> Batch | None:
+        """Give at most `limit` rows that are not sealed their places, in the order of their numbers, as `chain` says; and keep
+        the checkpoint that it makes in place of the one that it replaces. `Tail.old` is the last of the first rows that are
+        older than `old`.
+
+        None, and no change, while another caller is at it: of any number at once exactly one seals, and the next sees what it
+        has done. So each row is sealed once, and no position is given twice or left out.
+        """
+
+    async def rows(self, after: int, limit: int) -> Sequence[Row]:
+        """At most `limit` sealed rows in the order of their positions, behind the position `after`."""
+
+    async def checkpoints(self, after: int, until: int) -> Sequence[Checkpoint]:
+        """The checkpoints at positions behind `after`, up to and including `until`, in their order."""
+
+    async def extent(self) -> Extent:
+        """How much there is."""
+
+    async def page(
+        self, *, before: int | None, limit: int, user_id: str | None = None, kind: str | None = None
+    ) -> Sequence[Row]:
+        """At most `limit` rows, sealed or not, of this user and of this kind where they are given: the newest first, of those
+        with a smaller number than `before`."""
+
+    async def forget(self, user_id: str) -> int:
+        """Erase the personal fields of a user's rows, and their salts; of how many. The chain stays as it is."""
+
+    async def prune(self, until: int, limit: int) -> int:
+        """Remove at most `limit` rows at positions up to and including `until`, the first ones first, and checkpoints before
+        it; how many rows there were."""
 
 
 class Revocations(Protocol):

@@ -167,6 +167,10 @@ class Settings(BaseSettings):
     hashing_queue: Annotated[
         int, Field(ge=1, le=10_000, description="Logins that may wait for hashing before the next gets 503.")
     ] = 64
+    audit_days: Annotated[
+        int,
+        Field(ge=0, le=36_500, description="Days an event stays in the audit log, 0 for ever; as your rules ask."),
+    ] = 365
     trusted_proxies: Annotated[
         Listed, Field(description="Addresses or networks of the proxies whose X-Forwarded-For is believed.")
     ] = ()
@@ -241,6 +245,7 @@ class Settings(BaseSettings):
             attempts_per_network=self.attempts_per_network,
             hashing_threads=self.hashing_pool,
             hashing_queue=self.hashing_queue,
+            audit_kept=timedelta(days=self.audit_days) if self.audit_days else None,
             trusted_proxies=self.trusted_proxies,
             allowed_origins=self.allowed_origins,
             mails=self.mail_url is not None or self.loopback,

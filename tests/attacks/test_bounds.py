@@ -220,6 +220,7 @@ async def test_a_database_with_no_connection_left_is_told_and_comes_back(
         assert house.auth._home is not None
         async with contextlib.AsyncExitStack() as held:
             engine = house.auth._home.db.engine
+            await house.written()
             house.let_go()  # what is kept is as many as the pool has, and no other part of the application comes by it
             for _ in range(engine.pool.size() + engine.pool._max_overflow):  # type: ignore[attr-defined]
                 await held.enter_async_context(engine.connect())

@@ -7,6 +7,7 @@ import pytest
 from tests.ahead import bring_ahead
 
 from watchword.core.policy import Policy
+from watchword.stores.sql.audit import SqlAudit
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.revocations import SqlRevocations
@@ -15,6 +16,7 @@ from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.users import SqlUsers
 from watchword.testing import FrozenClock
 from watchword.testing.contracts import (
+    AuditContract,
     ImportsContract,
     KeysContract,
     RevocationsContract,
@@ -40,6 +42,7 @@ async def stores(request: pytest.FixtureRequest, database_url: str) -> AsyncIter
         keys=SqlKeys(db),
         revocations=revocations,
         scratch=SqlScratch(db),
+        audit=SqlAudit(db),
         imports=users,
     )
     await revocations.stop()
@@ -67,6 +70,10 @@ class TestRevocations(RevocationsContract):
 
 
 class TestScratch(ScratchContract):
+    pass
+
+
+class TestAudit(AuditContract):
     pass
 
 

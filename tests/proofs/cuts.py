@@ -41,6 +41,7 @@ async def _rounds(fault: Fault, rounds: int, bench: Bench, url: str) -> Figures:
 
 
 async def _refresh(house: House, line: Wire, fault: Fault, login: Login) -> None:
+    await house.written()
     line.fail(fault)
     await unavailable(house.try_refresh(login.refresh))
     first = await house.refresh(login.refresh)
@@ -50,6 +51,7 @@ async def _refresh(house: House, line: Wire, fault: Fault, login: Login) -> None
 
 
 async def _logout(house: House, line: Wire, fault: Fault, login: Login) -> None:
+    await house.written()
     line.fail(fault)
     await unavailable(house.client.post("/logout", headers=login.headers))
     over = fault is Fault.AFTER_COMMIT
@@ -61,6 +63,7 @@ async def _logout(house: House, line: Wire, fault: Fault, login: Login) -> None:
 
 async def _register(house: House, line: Wire, fault: Fault, email: str) -> None:
     body = {"email": email, "password": PASSWORD}
+    await house.written()
     line.fail(fault, skip=1)  # the first COMMIT is that of the attempt, which is counted
     await unavailable(house.client.post("/register", json=body))
     found = await (await house.kit()).users.find(email)
@@ -71,6 +74,7 @@ async def _register(house: House, line: Wire, fault: Fault, email: str) -> None:
 
 async def _change_password(house: House, line: Wire, fault: Fault, email: str) -> None:
     login, other = await house.login(email), await house.login(email)
+    await house.written()
     line.fail(fault, skip=2)  # those of the attempt, counted and taken back
     body = {"current_password": PASSWORD, "new_password": OTHER_PASSWORD}
     await unavailable(house.client.post("/change-password", headers=login.headers, json=body))

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine.default import DefaultDialect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from watchword.flows import recording
 from watchword.stores.sql import hot
 from watchword.stores.sql.kept import Kept
 from watchword.stores.sql.turning import TURN_AND_TELL
@@ -40,6 +41,8 @@ class Moments:
             self.reached("after COMMIT")
 
         DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+        # what is written beside the act has moments of its own; `tests/races/test_audit.py` kills there
+        recording._Errand.ask = lambda _errand: None  # type: ignore[method-assign, assignment]
         do_all, first, within = hot._do_all, hot.Straight.first, Kept.within
         hot._do_all = lambda connection, works: do_all(_Watched(connection, self), works)  # type: ignore[arg-type]
 

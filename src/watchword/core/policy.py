@@ -62,6 +62,9 @@ class Policy:
     links: str = ""
     """Where mailed links begin: the issuer, and the prefix that the routes are below."""
 
+    audit_kept: timedelta | None = timedelta(days=365)
+    """How long events stay in the audit log; None for ever."""
+
     service_keys: tuple[bytes, ...] = field(default=(), repr=False)
     """The digests that service keys are known by; without any, no other service is told of revocations."""
 

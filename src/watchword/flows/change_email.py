@@ -28,7 +28,7 @@ async def request(kit: Kit, who: Principal, email: str, client: Client = NOWHERE
     user = await authenticate.user(kit, who)
     if email == user.email:
         raise InvalidInput("the address is the same", fields={"email": "This is your address already."})
-    kit.announce(EmailChangeRequested(user.id))
+    kit.announce(EmailChangeRequested(user.id), client=client)
     if not await post.may_ask(kit, user.email, now):
         return
     mail, once = _asked(kit, APPROVE, user, user.email, email, client)
@@ -55,7 +55,7 @@ async def agree(kit: Kit, accounts: Accounts, text: str, client: Client = NOWHER
     if not altered.done:
         raise InvalidLink("the address got another account meanwhile" if altered.taken else "the account was changed")
     post.go(kit, mails)
-    kit.announce(EmailChanged(user.id))
+    kit.announce(EmailChanged(user.id), client=client)
     return True
 
 

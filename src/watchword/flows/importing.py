@@ -157,6 +157,7 @@ class _Import:
             self.count.added += len(made)
             for _, user in made:
                 self.kit.announce(Registered(user.id))
+            await self.kit.recorder.room()
         self.count.bad += len(bad)
         for one in sorted(bad, key=lambda one: one.number):
             self.on_bad(one)

@@ -12,7 +12,7 @@ from watchword.core.cache import AccessCache
 from watchword.core.clock import Clock, Entropy
 from watchword.core.errors import ConfigError
 from watchword.core.keys import VerifyingRing
-from watchword.core.models import Account, Revoked, Session
+from watchword.core.models import NOWHERE, Account, Client, Revoked, Session
 from watchword.core.policy import Policy
 from watchword.core.tally import Tally
 from watchword.flows.annex import Annex, Way
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from watchword.flows.hashing import HashingPool
     from watchword.flows.keyring import Keyring
     from watchword.flows.post import Post
-    from watchword.ports import Accounts, Change, Keys, Mailer, Outbox, Revocations, Scratch, Sessions, Users
+    from watchword.flows.recording import Recorder
+    from watchword.ports import Accounts, Audit, Change, Keys, Mailer, Outbox, Revocations, Scratch, Sessions, Users
 
 logger: logging.Logger = logging.getLogger("watchword.audit")
 
@@ -120,6 +121,8 @@ class Kit:
     post: "Post"
     keyring: "Keyring"
     hashing: "HashingPool"
+    audit: "Audit"
+    recorder: "Recorder"
     cache: AccessCache = field(default_factory=AccessCache)
     tally: Tally = field(default_factory=Tally)
     handlers: Handlers = field(default_factory=Handlers)
@@ -142,10 +145,12 @@ class Kit:
         """An id that was never given before: 128 random bits."""
         return opaque.identifier(self.entropy(16))
 
-    def announce(self, event: "Event", revoked: Iterable[Revoked] = ()) -> None:
-        """A fact after the commit: this worker heeds the revocations at once, the audit log gets a line, handlers hear."""
+    def announce(self, event: "Event", revoked: Iterable[Revoked] = (), client: Client = NOWHERE) -> None:
+        """A fact after the commit: this worker heeds the revocations at once, the log gets a line, the audit log a row (which
+        says where the request came from), handlers hear."""
         self.revocations.apply(revoked)
         for annex in self.annexes.values():
             annex.hear(event)
         logger.info("%r", event)
+        self.recorder.note(event, client)
         self.handlers.tell(event)

@@ -32,7 +32,7 @@ async def change_username(
     if not altered.done:
         raise InvalidToken("the user is gone")
     post.go(kit, mails)
-    kit.announce(UsernameChanged(user.id))
+    kit.announce(UsernameChanged(user.id), client=client)
 
 
 async def change_profile(
@@ -76,25 +76,25 @@ async def delete(kit: Kit, who: Principal, client: Client = NOWHERE) -> Account 
     if kit.accounts is None or not kit.policy.deletion_grace:
         revoked = await kit.users.remove(user.id, now)
         await _good_bye(kit, user, client)
-        kit.announce(UserDeleted(user.id), revoked or ())
+        kit.announce(UserDeleted(user.id), revoked or (), client)
         return None
     deletes_at = now + kit.policy.deletion_grace
     mails = await notices.about(kit, "deletion-planned", user, client, now, deletes=notices.moment(deletes_at))
     changes = Particulars(deletes_at=deletes_at)
     altered = await kit.accounts.alter(user.id, changes, now, ending=Ending.ALL, mails=mails)
     post.go(kit, mails)
-    kit.announce(DeletionPlanned(user.id, deletes_at), altered.revoked)
+    kit.announce(DeletionPlanned(user.id, deletes_at), altered.revoked, client)
     found = await kit.users.get(user.id)
     return found.user if found else None
 
 
-async def keep(kit: Kit, user: Account) -> bool:
+async def keep(kit: Kit, user: Account, client: Client = NOWHERE) -> bool:
     """Cancel a planned deletion, since the owner is here; whether there is still an account."""
     if kit.accounts is None:
         return True
     altered = await kit.accounts.alter(user.id, Particulars(deletes_at=None), kit.clock.now())
     if altered.done:
-        kit.announce(DeletionCancelled(user.id))
+        kit.announce(DeletionCancelled(user.id), client=client)
     return altered.done
 
 

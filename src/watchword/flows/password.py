@@ -32,7 +32,7 @@ async def prove(kit: Kit, identifier: str, password: str, client: Client = NOWHE
                 match = await kit.hashing.compare(stored, password, identifier, gone)
                 proven = _enabled(found)
         except InvalidGrant as refusal:
-            kit.announce(LoginFailed(user.id if user else None, refusal.because))
+            kit.announce(LoginFailed(user.id if user else None, refusal.because), client=client)
             raise
     if match.outdated:
         await _rehash(kit, proven, password, now)
@@ -61,7 +61,7 @@ async def change(kit: Kit, who: Principal, current: str, new: str, client: Clien
     )
     if revoked is None:
         raise WrongPassword("the password was changed by somebody else meanwhile")
-    kit.announce(PasswordChanged(who.user_id), revoked)
+    kit.announce(PasswordChanged(who.user_id), revoked, client)
 
 
 async def confirm(kit: Kit, who: Principal, password: str, client: Client = NOWHERE) -> Credentials[Account]:

@@ -22,7 +22,7 @@ async def by_password(kit: Kit, who: Principal, password: str, client: Client = 
     if session is None:
         raise InvalidToken("the session has ended")
     await authenticate.user(kit, who)
-    kit.announce(Reauthenticated(who.user_id, session.id))
+    kit.announce(Reauthenticated(who.user_id, session.id), client=client)
     granted = who.scopes & session.scopes
     claims = await extra_claims(kit, session) if kit.claims else None
     access = tokens.issue(kit.keyring.ring, kit.policy, session, granted, kit.entropy(16), now, claims)

@@ -17,7 +17,7 @@ async def request(kit: Kit, email: str, client: Client = NOWHERE) -> None:
     """Mail a link to this address if it has an account. Nobody learns whether: both take the same steps, and neither waits for
     the mail. Raises InvalidInput for what is no address, and TooManyAttempts."""
     user = await links.send(kit, RESET, email, client)
-    kit.announce(PasswordResetRequested(user.id if user else None))
+    kit.announce(PasswordResetRequested(user.id if user else None), client=client)
 
 
 async def reset(kit: Kit, text: str, new: str, client: Client = NOWHERE) -> None:
@@ -38,7 +38,7 @@ async def reset(kit: Kit, text: str, new: str, client: Client = NOWHERE) -> None
     )
     if revoked is None:
         raise InvalidLink("the account was changed at the same time")
-    kit.announce(PasswordReset(user.id), revoked)
+    kit.announce(PasswordReset(user.id), revoked, client)
     found = await kit.users.get(user.id)
     if found is not None:
         await throttle.welcome(kit, found.user, client)
@@ -57,7 +57,7 @@ async def disown(kit: Kit, text: str, client: Client = NOWHERE) -> None:
     else:
         changes = Particulars(password_hash=None, deletes_at=None)
         revoked = (await kit.accounts.alter(user.id, changes, now, ending=Ending.ALL)).revoked
-    kit.announce(AccountDisowned(user.id), revoked)
+    kit.announce(AccountDisowned(user.id), revoked, client)
     found = await kit.users.get(user.id)
     if found is not None:
         mail, once = links.asked(kit, RESET, found.user, found.user.email, client)

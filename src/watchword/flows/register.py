@@ -42,4 +42,4 @@ async def register(kit: Kit, email: str, password: str, username: str | None, cl
     if added is Added.USERNAME_TAKEN:
         raise UsernameTaken("taken at the same time")
     if added is Added.ADDED and found is not None:
-        kit.announce(Registered(found.user.id))
+        kit.announce(Registered(found.user.id), client=client)

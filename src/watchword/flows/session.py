@@ -33,10 +33,10 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
         session = _new(kit, proof, user, asked, client, now)
         claims = await extra_claims(kit, session) if kit.claims else None
         for one in await kit.sessions.open(session, r):
-            kit.announce(SessionClosed(user.id, one.session_id), [one])
+            kit.announce(SessionClosed(user.id, one.session_id), [one], client)
         user = await _still_proven(kit, proof, session, now)
         if scopes.grant(asked, user.scopes) == session.scopes:
-            kit.announce(LoggedIn(user.id, session.id))
+            kit.announce(LoggedIn(user.id, session.id), client=client)
             return tokens.pair(kit.keyring.ring, kit.policy, session, session.scopes, r, kit.entropy(16), now, claims)
         await kit.sessions.close(session.id, None, now)
     raise InvalidGrant("the user's scopes keep changing")
@@ -70,13 +70,13 @@ async def refresh(
     )
     if turned.answer is Turn.REUSED:
         whose = turned.revoked[0].user_id
-        kit.announce(RefreshTokenReused(whose, presented.session_id, presented.generation), turned.revoked)
+        kit.announce(RefreshTokenReused(whose, presented.session_id, presented.generation), turned.revoked, client)
         raise RefreshReused("an old refresh token came back: its session was closed")
     session = turned.session
     if session is None:
         raise InvalidGrant("no live session has this refresh token")
     if turned.answer is Turn.REWOUND:
-        kit.announce(StateRewound(session.user_id, session.id, session.generation))
+        kit.announce(StateRewound(session.user_id, session.id, session.generation), client=client)
     if ahead is None and _has_to_look(kit, asked):
         claims = await _look_at(kit, session, asked)
     elif (
@@ -87,24 +87,24 @@ async def refresh(
     return tokens.pair(ring, policy, session, granted, presented.r, kit.entropy(16), now, claims)
 
 
-async def close(kit: Kit, session_id: str, user_id: str | None = None) -> bool:
+async def close(kit: Kit, session_id: str, user_id: str | None = None, client: Client = NOWHERE) -> bool:
     """End one session (of this user, where given) with every token made from it; whether it was alive."""
     revoked = await kit.sessions.close(session_id, user_id, kit.clock.now())
     if revoked:
-        kit.announce(SessionClosed(revoked[0].user_id, session_id), revoked)
+        kit.announce(SessionClosed(revoked[0].user_id, session_id), revoked, client)
     return bool(revoked)
 
 
-async def close_listed(kit: Kit, session_id: str, user_id: str) -> None:
+async def close_listed(kit: Kit, session_id: str, user_id: str, client: Client = NOWHERE) -> None:
     """End a session from its owner's list. Raises NotFound when it is not alive, or is not theirs."""
-    if not opaque.is_identifier(session_id) or not await close(kit, session_id, user_id):
+    if not opaque.is_identifier(session_id) or not await close(kit, session_id, user_id, client):
         raise NotFound("no such live session of this user")
 
 
-async def close_all(kit: Kit, user_id: str) -> tuple[Revoked, ...]:
+async def close_all(kit: Kit, user_id: str, client: Client = NOWHERE) -> tuple[Revoked, ...]:
     """End every session of a user, this one included; what was revoked."""
     revoked = await kit.sessions.close_all(user_id, kit.clock.now())
-    kit.announce(SessionsEnded(user_id, "logged out everywhere"), revoked)
+    kit.announce(SessionsEnded(user_id, "logged out everywhere"), revoked, client)
     return revoked
 
 

@@ -55,7 +55,7 @@ async def guess(kit: Kit, user: Account | None, name: str, client: Client) -> As
         raise
     except AuthError:
         if hit.last:
-            kit.announce(AttemptsExhausted(user.id if user else None))
+            kit.announce(AttemptsExhausted(user.id if user else None), client=client)
         raise
     await kit.scratch.take_back(hit.counted, remember=known, until=kit.clock.now() + REMEMBERED)
 

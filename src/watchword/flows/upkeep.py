@@ -12,7 +12,7 @@ from datetime import datetime
 
 from watchword.core.errors import AuthError
 from watchword.core.policy import CLOCK_JUMP
-from watchword.flows import particulars
+from watchword.flows import audit, particulars
 from watchword.flows.annex import Prune
 from watchword.flows.kit import Kit
 
@@ -54,17 +54,19 @@ class Done:
     mails: int = 0
     accounts: int = 0
     features: int = 0
+    events: int = 0
     left: bool = False
 
 
 async def run(kit: Kit) -> Done:
-    """Rotate the signing key if that is due, see what password hashes there are, and prune what is dead.
+    """Rotate the signing key if that is due, see what password hashes there are, prune what is dead, or old in the audit log.
 
     All of it is dead only where it stays so when the clock is set back by `CLOCK_JUMP`.
     """
     now = kit.clock.now()
     dead_by = now - CLOCK_JUMP
     rotated = await kit.keyring.rotate(now)
+    old = await audit.keep(kit, now)
     keys = await kit.keyring.prune(dead_by)
     kit.hashing.resemble(await _sampled(kit))
     sessions, some = await _pruned(kit, dead_by, kit.sessions.prune)
@@ -76,8 +78,9 @@ async def run(kit: Kit) -> Done:
     for prune in [prune for annex in kit.annexes.values() for prune in annex.prunes]:
         removed, left = await _pruned(kit, dead_by, prune)
         features, further = features + removed, further or left
-    left = some or more or others or unsent or further or deleted == DELETIONS
-    return Done(sessions, revocations, rotated, keys, attempts, mails, deleted, features, left=left)
+    events, older = await _pruned(kit, dead_by, lambda _, limit: kit.audit.prune(old, limit))
+    left = some or more or others or unsent or further or older or deleted == DELETIONS
+    return Done(sessions, revocations, rotated, keys, attempts, mails, deleted, features, events, left=left)
 
 
 async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> tuple[int, bool]:

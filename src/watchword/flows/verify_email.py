@@ -57,23 +57,23 @@ async def confirm(kit: Kit, text: str, client: Client = NOWHERE) -> None:
     now = kit.clock.now()
     link = links.read(kit, text, (REGISTER, VERIFY), now, client)
     if link.purpose == REGISTER:
-        await _make(kit, link, text)
+        await _make(kit, link, text, client)
         return
     opened = await links.open(kit, text, (VERIFY,), now, client)
     await links.use(kit, opened, now)
-    await shown(kit, opened.user)
+    await shown(kit, opened.user, client)
 
 
-async def shown(kit: Kit, user: Account) -> None:
+async def shown(kit: Kit, user: Account, client: Client = NOWHERE) -> None:
     """Keep that the owner has shown that the address is theirs."""
     now = kit.clock.now()
     if kit.accounts is not None:
         verified, expecting = Particulars(email_verified_at=now), Particulars(email=user.email)
         await kit.accounts.alter(user.id, verified, now, expecting=expecting)
-    kit.announce(EmailVerified(user.id))
+    kit.announce(EmailVerified(user.id), client=client)
 
 
-async def _make(kit: Kit, link: Link, text: str) -> None:
+async def _make(kit: Kit, link: Link, text: str, client: Client) -> None:
     now = kit.clock.now()
     value = json.loads(_opened(kit, await links.use_for_nobody(kit, link, text, now)))
     user = NewUser(
@@ -92,8 +92,8 @@ async def _make(kit: Kit, link: Link, text: str) -> None:
     found = await kit.users.find(user.email)
     if added is Added.EMAIL_TAKEN or found is None:
         raise InvalidLink("the address got an account before the link came back")
-    kit.announce(Registered(found.user.id))
-    kit.announce(EmailVerified(found.user.id))
+    kit.announce(Registered(found.user.id), client=client)
+    kit.announce(EmailVerified(found.user.id), client=client)
 
 
 def _sealed(kit: Kit, value: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter
 
 from watchword.web.accounts import account_routes, particulars_routes
+from watchword.web.audit import audit_routes
 from watchword.web.collisions import refuse
 from watchword.web.guard import Guard, Open
 from watchword.web.health import health_routes
@@ -21,7 +22,12 @@ __all__ = ["Offers", "Surveyed", "at_root", "below_prefix", "refuse", "refuse_bo
 
 def below_prefix(open_house: Open, guard: Guard, offers: Offers, texts: Callable[[], Texts]) -> list[APIRouter]:
     """The routes that `install(app, prefix=…)` moves."""
-    routers = [token_routes(open_house), session_routes(open_house, guard), account_routes(open_house, guard)]
+    routers = [
+        token_routes(open_house),
+        session_routes(open_house, guard),
+        account_routes(open_house, guard),
+        audit_routes(open_house, guard),
+    ]
     if offers.accounts:
         routers.append(particulars_routes(open_house, guard, offers))
     if offers.mails:

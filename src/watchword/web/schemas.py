@@ -169,6 +169,25 @@ class SessionAnswer(BaseModel):
     current: Annotated[bool, Field(description="the session of this very request")]
 
 
+class EventAnswer(BaseModel):
+    """Something that happened."""
+
+    number: int
+    at: datetime
+    kind: Annotated[str, Field(description="a class of watchword.events")]
+    user_id: str | None
+    facts: Annotated[dict[str, Any], Field(description="what else the event says")]
+    ip: Annotated[str | None, Field(description="where the request came from")]
+    user_agent: str | None
+
+
+class EventsAnswer(BaseModel):
+    """Some events, the newest first."""
+
+    events: list[EventAnswer]
+    before: Annotated[int | None, Field(description="ask with this for those before them; null where there are none")]
+
+
 class Problem(BaseModel):
     """RFC 9457. `code` is stable; `detail` is for people."""
 

@@ -63,7 +63,7 @@ def session_routes(open_house: Open, guard: Guard) -> APIRouter:
         access_token, _ = presented(request.scope)
         origin = client.describe(request, kit.policy)
         for session_id in await authenticate.leaving(kit, access_token, form.refresh_token, origin):
-            await session.close(kit, session_id)
+            await session.close(kit, session_id, client=origin)
 
     @router.get("/sessions", response_model=list[SessionAnswer])
     async def list_sessions(who: Who) -> list[SessionAnswer]:
@@ -84,14 +84,16 @@ def session_routes(open_house: Open, guard: Guard) -> APIRouter:
         ]
 
     @router.delete("/sessions/{session_id}", status_code=204, responses=problems(404))
-    async def end_session(session_id: str, who: Who) -> None:
+    async def end_session(request: Request, session_id: str, who: Who) -> None:
         """Sign out one device."""
-        await session.close_listed(await open_house(), session_id, who.user_id)
+        kit = await open_house()
+        await session.close_listed(kit, session_id, who.user_id, client.describe(request, kit.policy))
 
     @router.delete("/sessions", status_code=204)
-    async def end_sessions(who: Who) -> None:
+    async def end_sessions(request: Request, who: Who) -> None:
         """Sign out everywhere, here included."""
-        await session.close_all(await open_house(), who.user_id)
+        kit = await open_house()
+        await session.close_all(kit, who.user_id, client.describe(request, kit.policy))
 
     return router
 

@@ -24,8 +24,8 @@ async def prove(kit: Kit, text: str, client: Client = NOWHERE) -> Proof:
         opened = await links.open(kit, text, (PURPOSE,), now, client)
         await links.use(kit, opened, now)
     except InvalidLink as refusal:
-        kit.announce(LoginFailed(None, refusal.because))
+        kit.announce(LoginFailed(None, refusal.because), client=client)
         raise
     if getattr(opened.user, "email_verified_at", now) is None:
-        await verify_email.shown(kit, opened.user)
+        await verify_email.shown(kit, opened.user, client)
     return Proof(opened.user, METHODS, auth_time=now)

@@ -65,11 +65,11 @@ async def prove(kit: Kit, email: str, code: str, client: Client = NOWHERE) -> Pr
             if kept is None or user is None or user.disabled:
                 raise InvalidLink("wrong code, or used, or too old", detail=REFUSED)
     except InvalidLink as refusal:
-        kit.announce(LoginFailed(user.id if user else None, refusal.because))
+        kit.announce(LoginFailed(user.id if user else None, refusal.because), client=client)
         raise
     await kit.scratch.take_back([limit])
     if getattr(user, "email_verified_at", now) is None:
-        await verify_email.shown(kit, user)
+        await verify_email.shown(kit, user, client)
     return Proof(user, METHODS, auth_time=now)
 
 

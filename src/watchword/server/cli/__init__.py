@@ -14,6 +14,7 @@ import typer
 
 from watchword.core.errors import AuthError, ConfigError
 from watchword.server.cli.api_keys import api_keys
+from watchword.server.cli.audit import audit
 from watchword.server.cli.doctor import doctor
 from watchword.server.cli.housekeeping import upkeep
 from watchword.server.cli.importing import import_users
@@ -34,6 +35,7 @@ app.add_typer(users, name="users")
 app.add_typer(keys, name="keys")
 app.add_typer(api_keys, name="api-keys")
 app.add_typer(service_accounts, name="service-accounts")
+app.add_typer(audit, name="audit")
 app.command()(upkeep)
 app.command()(doctor)
 app.command()(routes)

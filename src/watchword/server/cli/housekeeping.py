@@ -13,8 +13,8 @@ def upkeep(as_json: Json = False) -> None:
 
     A running server does this by itself every hour; run it from cron where none runs for long. Any number may run at once.
 
-    --json prints one object: sessions, revocations, keys, attempts and features (how many were removed),
-    rotated (whether this round published a signing key), left (whether more is dead than it had time for).
+    --json prints one object: sessions, revocations, keys, attempts, mails, accounts, features and events (how many were
+    removed), rotated (whether this round published a signing key), left (whether more is dead than it had time for).
     """
     from watchword.flows import upkeep as housekeeping
 
@@ -26,6 +26,7 @@ def upkeep(as_json: Json = False) -> None:
         f"{done.sessions} ended sessions",
         f"{done.revocations} revocations that no token can meet any more",
         f"{done.keys} signing keys that verify nothing",
+        f"{done.events} events older than WATCHWORD_AUDIT_DAYS",
     )
     typer.echo(f"Removed: {', '.join(removed)}.")
     typer.echo("Published the next signing key." if done.rotated else "No signing key was due.")

@@ -139,6 +139,10 @@ class Database:
         self.home = loop
         self._retire = weakref.finalize(self, _shut_down, loop, thread, self.engine, self.kept, self._checkpoints)
 
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that stays as long as this is open: the engine's, or (with a host's engine) the running one."""
+        return self.home or asyncio.get_running_loop()
+
     async def call(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
         """Run `work` on the engine's own loop, to its end, also when whoever asked is cancelled.
 

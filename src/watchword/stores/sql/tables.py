@@ -22,7 +22,7 @@ from sqlalchemy import (
     case,
 )
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """The newest migration: what this code reads and writes."""
 
 COMPATIBLE_FROM = "0003"
@@ -172,6 +172,7 @@ outbox: Table = Table(
     Column("because", Text),
 )
 """Mails that wait to be delivered. What they say is sealed: it may hold a link."""
+
 service_accounts: Table = Table(
     "watchword_service_accounts",
     metadata,
@@ -201,3 +202,40 @@ api_keys: Table = Table(
     Column("rotated_to", ID, index=True),
 )
 """API keys, by the SHA-256 of their text. `rotated_to` is the successor of one that ends when its overlap does."""
+
+audit: Table = Table(
+    "watchword_audit",
+    metadata,
+    Column("number", BIG_SERIAL, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("user_id", ID),
+    Column("facts", Text, nullable=False),
+    Column("personal", Text),
+    Column("salt", LargeBinary(32)),
+    Column("personal_hash", LargeBinary(32)),
+    Column("position", BigInteger, unique=True),
+    Column("hash", LargeBinary(32)),
+    sqlite_autoincrement=True,
+)
+"""Every event, as core/audit says. A row has no position until it is sealed; after that only its personal fields may go."""
+
+Index("watchword_audit_user_id_number_idx", audit.c.user_id, audit.c.number)
+Index("watchword_audit_kind_number_idx", audit.c.kind, audit.c.number)
+Index(
+    "watchword_audit_unsealed_idx",
+    audit.c.number,
+    sqlite_where=audit.c.position.is_(None),
+    postgresql_where=audit.c.position.is_(None),
+)
+
+audit_checkpoints: Table = Table(
+    "watchword_audit_checkpoints",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("kid", String(64), nullable=False),
+    Column("signed", Text, nullable=False),
+)
+"""Signatures over the chain up to a position; the newest is over all of it."""

@@ -1,8 +1,8 @@
 """The definition of correct for adapters of `watchword.ports`, races included.
 
 A suite is a class of pytest tests. Subclass it where your tests are, and give it a fixture `stores`: an object with the
-adapters under test as `users`, `sessions`, `keys`, `revocations`, `scratch` and `imports` (those that the suite names), on
-an empty store:
+adapters under test as `users`, `sessions`, `keys`, `revocations`, `scratch`, `audit` and `imports` (those that the suite
+names), on an empty store:
 
     class TestMyUsers(contracts.UsersContract):
         @pytest.fixture
@@ -14,6 +14,7 @@ an empty store:
 `examples/own_users/test_people.py` is a whole one.
 """
 
+from watchword.testing.contracts.audit import AuditContract
 from watchword.testing.contracts.grounds import (
     ABSOLUTE,
     ACCESS,
@@ -23,6 +24,7 @@ from watchword.testing.contracts.grounds import (
     NOW,
     RACERS,
     SECOND,
+    AuditStores,
     ImportingStores,
     R,
     ScratchStores,
@@ -52,6 +54,8 @@ __all__ = [
     "NOW",
     "RACERS",
     "SECOND",
+    "AuditContract",
+    "AuditStores",
     "ImportingStores",
     "ImportsContract",
     "KeysContract",

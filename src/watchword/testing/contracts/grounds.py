@@ -11,6 +11,7 @@ from watchword.core.opaque import Presented
 from watchword.flows.importing import Imports
 from watchword.ports import (
     Added,
+    Audit,
     Keys,
     NewUser,
     Revocations,
@@ -44,6 +45,12 @@ class ScratchStores(Protocol):
     """What it gives where a Scratch is under test."""
 
     scratch: Scratch
+
+
+class AuditStores(Protocol):
+    """What it gives where an Audit is under test."""
+
+    audit: Audit
 
 
 class ImportingStores(Stores, Protocol):

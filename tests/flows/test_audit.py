@@ -1,0 +1,350 @@
+"""The audit log as people ask for it, on both databases: whole or not, from where, and what is kept."""
+
+import ast
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from tests.flows.conftest import Worker
+from tests.house import ADA, PASSWORD
+
+from watchword.core import events
+from watchword.core.audit import Batch, Link, Row, Tail
+from watchword.core.errors import InsufficientScope
+from watchword.core.events import LoggedIn, Registered, UserDeleted
+from watchword.core.models import Client, Principal
+from watchword.flows import accounts, audit, audit_verification, signing_keys, upkeep
+from watchword.flows.kit import Kit
+from watchword.stores.sql.audit import SqlAudit
+from watchword.testing import FrozenClock
+
+HERE = Client("a browser", "203.0.113.7")
+FLOWS = Path(accounts.__file__).parent
+DAY = timedelta(days=1)
+
+
+async def filled(kit: Kit, count: int, *, client: Client = HERE) -> list[Row]:
+    """So many events more, sealed."""
+    for number in range(count):
+        kit.recorder.note(LoggedIn(f"user-{number % 3}", f"session-{number}"), client)
+    await kit.recorder.drain()
+    return list(await kit.audit.rows(0, 10_000))
+
+
+async def execute(kit: Kit, statement: str, **values: Any) -> None:
+    assert isinstance(kit.audit, SqlAudit)
+    async with kit.audit._db.write() as connection:
+        await connection.execute(text(statement), values)
+
+
+def who(user_id: str, *scopes: str) -> Principal:
+    return Principal(user_id, "s", frozenset(scopes), frozenset(), 0, {})
+
+
+class TestVerification:
+    async def test_a_log_that_nobody_touched_is_whole(self, kit: Kit) -> None:
+        rows = await filled(kit, 20)
+        told: list[tuple[int, int]] = []
+        found = await audit_verification.verify(kit, told=lambda *one: told.append(one))
+        assert (found.count, found.rows, found.first, found.last, found.unsealed) == (0, 21, 1, 21, 0)
+        assert found.head == Link(21, rows[-1].hash)
+        assert found.signed_at == kit.clock.now()
+        assert told[-1] == (21, 21)
+
+    async def test_it_reads_page_by_page(self, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(audit, "PAGE", 4)
+        await filled(kit, 20)
+        told: list[int] = []
+        assert not (await audit_verification.verify(kit, told=lambda rows, _: told.append(rows))).count
+        assert told == [4, 8, 12, 16, 20, 21]
+
+    async def test_an_empty_log_is_whole(self, kit: Kit) -> None:
+        await execute(kit, "DELETE FROM watchword_audit")
+        found = await audit_verification.verify(kit)
+        assert (found.count, found.rows, found.last, found.head) == (0, 0, 0, None)
+
+    @pytest.mark.parametrize(
+        ("statement", "fault"),
+        [
+            ("UPDATE watchword_audit SET kind = 'LoginFailed' WHERE position = 7", (7, "changed")),
+            ("UPDATE watchword_audit SET user_id = 'mallory' WHERE position = 7", (7, "changed")),
+            ("""UPDATE watchword_audit SET personal = '{"ip":"::1"}' WHERE position = 7""", (7, "changed")),
+            ("UPDATE watchword_audit SET personal = NULL, salt = NULL WHERE position = 7", (7, "erased")),
+            ("DELETE FROM watchword_audit WHERE position = 7", (7, "removed")),
+            ("DELETE FROM watchword_audit WHERE position > 7", (8, "removed")),
+            ("DELETE FROM watchword_audit WHERE position < 3", (1, "removed")),
+            ("UPDATE watchword_audit SET position = NULL WHERE position = 7", (7, "removed")),
+            ("DELETE FROM watchword_audit_checkpoints", (21, "unproved")),
+            ("UPDATE watchword_audit_checkpoints SET kid = 'mine'", (21, "bad checkpoint")),
+        ],
+    )
+    async def test_whoever_writes_to_the_database_is_found(
+        self, kit: Kit, statement: str, fault: tuple[int, str]
+    ) -> None:
+        """LS-03: the attacker has the database, and takes one event away that tells of him, or makes another of it."""
+        await filled(kit, 20)
+        await execute(kit, statement)
+        found = await audit_verification.verify(kit)
+        assert (found.faults[0].position, found.faults[0].kind) == fault
+
+    async def test_two_rows_that_changed_places_are_told_to_have(self, kit: Kit) -> None:
+        """LS-03: he was signed out before the theft, and not after it."""
+        await filled(kit, 20)
+        for old, new in ((5, 1005), (9, 5), (1005, 9)):
+            await execute(kit, "UPDATE watchword_audit SET position = :new WHERE position = :old", old=old, new=new)
+        found = await audit_verification.verify(kit)
+        assert (found.faults[0].position, found.faults[0].kind) == (5, "re-ordered")
+
+    async def test_what_stands_behind_a_position_can_be_read_alone(self, kit: Kit) -> None:
+        rows = await filled(kit, 20)
+        await execute(kit, "UPDATE watchword_audit SET kind = 'X' WHERE position = 7")
+        found = await audit_verification.verify(kit, since=7)
+        assert (found.count, found.rows, found.first) == (0, 14, 8)
+        assert (await audit_verification.verify(kit, since=6)).count
+        assert (await audit_verification.verify(kit, since=0)).count
+        assert not (await audit_verification.verify(kit, since=500)).rows
+        noted = Link(20, rows[19].hash)
+        assert not (await audit_verification.verify(kit, since=7, noted=noted)).count
+        assert (await audit_verification.verify(kit, since=7, noted=Link(20, bytes(32)))).count
+
+    async def test_a_checkpoint_in_between_is_read_too(self, kit: Kit, clock: FrozenClock) -> None:
+        for _ in range(3):
+            await filled(kit, 3)
+            clock.tick(3600)
+        found = await audit_verification.verify(kit)
+        assert (found.count, found.checkpoints) == (0, 3)
+        await execute(kit, "UPDATE watchword_audit_checkpoints SET signed = 'x' WHERE position = 4")
+        found = await audit_verification.verify(kit)
+        assert [(one.position, one.kind) for one in found.faults] == [(4, "bad checkpoint")]
+
+    async def test_a_key_that_was_made_meanwhile_is_looked_up(self, worker: Worker, clock: FrozenClock) -> None:
+        one, other = await worker(), await worker()
+        clock.tick(120)
+        await signing_keys.publish(other, at_once=True)
+        await filled(other, 1)
+        one.keyring.stale = False
+        assert not (await audit_verification.verify(one)).count
+
+    async def test_where_retention_comes_between_it_reads_again(self, kit: Kit, clock: FrozenClock) -> None:
+        """The rows that it wanted to read are gone, and nobody has changed anything."""
+        await filled(kit, 5)
+        clock.tick(400 * DAY)
+        await filled(kit, 5)
+        extent = kit.audit.extent
+        asked = itertools.count()
+
+        class Between:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(real, name)
+
+            async def extent(self) -> Any:
+                found = await extent()
+                if next(asked) == 0:
+                    await upkeep.run(kit)
+                return found
+
+        real = kit.audit
+        between = Between()
+        found = await audit_verification.verify(dataclasses.replace(kit, audit=between))
+        assert (found.count, found.first) == (0, 7)
+
+
+class TestRetention:
+    async def test_what_is_old_goes_and_the_rest_stays_whole(self, kit: Kit, clock: FrozenClock) -> None:
+        await filled(kit, 12)
+        clock.tick(364 * DAY)
+        await filled(kit, 3)
+        assert (await upkeep.run(kit)).events == 0
+        clock.tick(2 * DAY)
+        assert (await upkeep.run(kit)).events == 13
+        found = await audit_verification.verify(kit)
+        assert (found.count, found.first) == (0, 14)
+        assert [one.position for one in await kit.audit.rows(0, 100)][:3] == [14, 15, 16]
+        await execute(kit, "DELETE FROM watchword_audit WHERE position = 14")
+        assert (await audit_verification.verify(kit)).faults[0][:2] == (14, "removed")
+
+    async def test_for_ever_is_for_ever(self, worker: Worker, clock: FrozenClock) -> None:
+        kit = await worker(audit_days=0)
+        await filled(kit, 3)
+        clock.tick(4000 * DAY)
+        assert (await upkeep.run(kit)).events == 0
+
+    async def test_when_all_is_old_the_chain_goes_on(self, kit: Kit, clock: FrozenClock) -> None:
+        await filled(kit, 3)
+        clock.tick(366 * DAY)
+        await upkeep.run(kit)
+        await filled(kit, 2)
+        found = await audit_verification.verify(kit)
+        assert (found.count, found.first) == (0, 5)
+
+    async def test_where_the_newest_checkpoint_is_no_good_nothing_goes(self, kit: Kit, clock: FrozenClock) -> None:
+        """LS-03: nobody gets rows removed by a checkpoint of his own."""
+        await filled(kit, 3)
+
+        def forging(tail: Tail, _rows: Sequence[Row]) -> Batch:
+            assert tail.newest is not None
+            return Batch((), tail.newest._replace(signed="x"), tail.newest.position)
+
+        await kit.audit.seal(forging, 1)
+        clock.tick(366 * DAY)
+        before = len(await kit.audit.rows(0, 100))
+        assert await audit.keep(kit, clock.now()) == 0
+        assert len(await kit.audit.rows(0, 100)) == before
+        await execute(kit, "DELETE FROM watchword_audit_checkpoints")
+        await execute(kit, "DELETE FROM watchword_audit")
+        assert await audit.keep(kit, clock.now()) == 0
+
+    async def test_the_newest_checkpoint_outlives_its_key(self, kit: Kit, clock: FrozenClock) -> None:
+        """Keys are forgotten; the one that signs now stands for those before it, though nothing happens for months."""
+        await filled(kit, 3)
+        for _ in range(8):
+            clock.tick(15 * DAY)
+            await upkeep.run(kit)
+        assert len(await kit.keyring.records()) < 4
+        assert not (await audit_verification.verify(kit)).count
+
+    async def test_what_comes_after_a_deletion_is_erased_too(self, kit: Kit, clock: FrozenClock) -> None:
+        """Another worker had a guess of theirs in its hands."""
+        kit.recorder.note(UserDeleted("u"))
+        await kit.recorder.drain()
+        kit.recorder.note(LoggedIn("u", "s"), HERE)
+        kit.recorder.note(UserDeleted(None))
+        await kit.recorder.drain()
+        assert (await kit.audit.page(before=None, limit=10, user_id="u"))[0].personal is not None
+        await upkeep.run(kit)
+        assert (await kit.audit.page(before=None, limit=10, user_id="u"))[0].erased
+        found = await audit_verification.verify(kit)
+        assert (found.count, found.erased) == (0, 1)
+        clock.tick(2 * DAY)
+        kit.recorder.note(LoggedIn("u", "s"), HERE)
+        await kit.recorder.drain()
+        await upkeep.run(kit)
+        assert not (await kit.audit.page(before=None, limit=1, user_id="u"))[0].erased
+
+    async def test_an_erased_row_whose_deletion_is_too_old_to_be_there_is_no_fault(
+        self, kit: Kit, clock: FrozenClock
+    ) -> None:
+        kit.recorder.note(UserDeleted("u"))
+        await kit.recorder.drain()
+        clock.tick(60)
+        kit.recorder.note(LoggedIn("u", "s"), HERE)
+        await kit.recorder.drain()
+        await upkeep.run(kit)
+        clock.tick(365 * DAY - timedelta(seconds=30))
+        await upkeep.run(kit)
+        found = await audit_verification.verify(kit)
+        assert (found.count, found.first, found.erased) == (0, 3, 1)
+
+
+class TestReading:
+    async def test_everybody_reads_their_own_and_administrators_all(self, kit: Kit) -> None:
+        """LS-03: another one's addresses are nobody's business."""
+        await filled(kit, 9)
+
+        async def seen(asking: Principal, user_id: str | None = None) -> set[str | None]:
+            rows = await audit.listed(kit, asking, before=None, limit=50, user_id=user_id, kind=None)
+            return {one.user_id for one in rows}
+
+        assert await seen(who("user-1")) == {"user-1"}
+        assert await seen(who("user-1"), "user-1") == {"user-1"}
+        with pytest.raises(InsufficientScope):
+            await seen(who("user-1", "admin"), "user-2")
+        assert await seen(who("root", "watchword:admin")) == {None, "user-0", "user-1", "user-2"}
+        assert await seen(who("root", "watchword:admin"), "user-2") == {"user-2"}
+
+    async def test_an_export_is_of_its_time(self, kit: Kit, clock: FrozenClock) -> None:
+        first = clock.now()
+        for _ in range(3):
+            await filled(kit, 2)
+            clock.tick(DAY)
+        assert len([one async for one in audit.export(kit)]) == 7
+        found = [one.position async for one in audit.export(kit, first + DAY, first + 2 * DAY)]
+        assert found == [4, 5]
+
+    async def test_the_tail_follows(self, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+        await filled(kit, 5)
+        assert [one.position async for one in audit.tail(kit, 2)] == [5, 6]
+        assert [one async for one in audit.tail(kit, 0)] == []
+
+        async def rest(_: float) -> None:
+            await filled(kit, 1)
+
+        monkeypatch.setattr(audit, "rest", rest)
+        seen = []
+        following = audit.tail(kit, 1, follow=True)
+        async for one in following:
+            seen.append(one.position)
+            if len(seen) == 3:
+                break
+        await following.aclose()  # type: ignore[attr-defined]
+        assert seen == [6, 7, 8]
+
+
+CHANGING = {
+    "users": {"add", "set_password", "set_scopes", "set_disabled", "remove"},
+    "sessions": {"open", "close", "close_all", "turn"},
+    "keys": {"add", "retire", "reseal", "abandon"},
+}
+SILENT = {
+    "password._rehash": "the password is the same",
+    "session._still_proven": "that session was never handed out",
+}
+
+
+def _acts(module: str) -> dict[str, bool]:
+    """The functions of a flow that change something by a port, each with whether the same file tells of it."""
+    tree = ast.parse((FLOWS / f"{module}.py").read_text())
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)}
+    calls = {
+        name: {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
+        for name, function in functions.items()
+    }
+
+    def tells(name: str, seen: frozenset[str] = frozenset()) -> bool:
+        return any(called.endswith(".announce") for called in calls[name]) or any(
+            tells(other, seen | {name}) for other in calls[name] & functions.keys() - seen - {name}
+        )
+
+    def changes(function: ast.AST) -> bool:
+        return any(
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Attribute)
+            and node.attr in CHANGING.get(node.value.attr, ())
+            for node in ast.walk(function)
+        )
+
+    return {f"{module}.{name}": tells(name) for name, function in functions.items() if changes(function)}
+
+
+def test_no_act_is_silent() -> None:
+    """LS-03: a flow that changes an account, a session or a key, and announces nothing, leaves no row."""
+    acts = {name: told for path in FLOWS.glob("*.py") for name, told in _acts(path.stem).items()}
+    assert {"accounts.disable", "session.close_all", "password.change", "signing_keys.retire"} <= acts.keys()
+    assert {name for name, told in acts.items() if not told} == set(SILENT)
+
+
+async def test_every_event_there_is_becomes_a_row(kit: Kit) -> None:
+    """LS-03: the list of events is the list of what the log may hold; whoever adds one has it written."""
+    for kind in events.Event.__subclasses__():
+        if kind.__module__ == events.__name__:
+            values = {field.name: "x" for field in dataclasses.fields(kind)}
+            kit.recorder.note(kind(**values))
+    await kit.recorder.drain()
+    kinds = {one.kind for one in await kit.audit.rows(0, 100)}
+    named = {kind.__name__ for kind in events.Event.__subclasses__() if kind.__module__ == events.__name__}
+    assert named <= kinds
+    assert Registered.__name__ in named
+
+
+async def test_an_operator_s_acts_are_in_the_log(kit: Kit) -> None:
+    user = await accounts.add(kit, ADA, PASSWORD, None, frozenset())
+    await accounts.grant(kit, user.id, ["read"])
+    await accounts.disable(kit, user.id)
+    await kit.recorder.drain()
+    rows = await kit.audit.page(before=None, limit=10, user_id=user.id)
+    assert [one.kind for one in rows] == ["UserDisabled", "ScopesChanged", "Registered"]
