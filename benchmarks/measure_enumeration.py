@@ -1,4 +1,4 @@
-"""Time logins and registrations of known and unknown people in pairs, over HTTP, as an attacker would."""
+"""Time logins, registrations and forgotten passwords of known and unknown people in pairs, over HTTP, as an attacker would."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from pathlib import Path
 import bcrypt
 import httpx2
 from tests import live
+from tests.letterbox import SENDER, mailbox
 
 from watchword import Auth, Settings
 from watchword.core import passwords
@@ -77,6 +78,31 @@ def mann_whitney(one: list[float], other: list[float]) -> float:
     return math.erfc(abs(z) / math.sqrt(2))
 
 
+async def with_mail(count: int) -> dict[str, tuple[list[float], list[float]]]:
+    """The same where mails go out, over a real SMTP server."""
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        await seed(folder, count, imported=False)
+        async with mailbox() as box:
+            mail = {"WATCHWORD_MAIL_URL": box.url, "WATCHWORD_MAIL_FROM": SENDER}
+            with live.serving(folder, **LIMITS, **mail) as url:
+                async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
+
+                    async def forgot(address: str) -> int:
+                        return (await client.post("/forgot-password", json={"email": address})).status_code
+
+                    async def register(address: str) -> int:
+                        body = {"email": address, "password": PASSWORD}
+                        return (await client.post("/register", json=body)).status_code
+
+                    await asyncio.sleep(2)
+                    await forgot("first@example.com")
+                    found["forgot password"] = await pairs("forgot password", forgot, count, 202)
+                    found["register, with mail"] = await pairs("register, with mail", register, count, 202)
+    return found
+
+
 async def measure(count: int, *, imported: bool) -> dict[str, tuple[list[float], list[float]]]:
     found = {}
     with tempfile.TemporaryDirectory() as name:
@@ -106,7 +132,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=500)
     count = parser.parse_args().pairs
-    found = {**asyncio.run(measure(count, imported=False)), **asyncio.run(measure(count, imported=True))}
+    found = {
+        **asyncio.run(measure(count, imported=False)),
+        **asyncio.run(measure(count, imported=True)),
+        **asyncio.run(with_mail(count)),
+    }
     print(f"{count} pairs, medians in ms (bound {BOUND_MS:g} where all hashes are ours; p above {SMALLEST_P:g})")
     print(f"{'':22} {'known':>8} {'unknown':>8} {'differ':>8} {'p':>8}")
     for name, (known, unknown) in found.items():

@@ -136,9 +136,9 @@ class Mailbox:
             await self._server.wait_closed()
             self._server = None
 
-    async def have(self, count: int) -> Sequence[Received]:
+    async def have(self, count: int, patience: float = 60) -> Sequence[Received]:
         """All mails, once so many have come."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(patience):
             while len(self.received) < count:
                 self._news.clear()
                 await self._news.wait()

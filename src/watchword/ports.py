@@ -376,8 +376,11 @@ class Mailer(Protocol):
         """The languages that there are texts in; the first is for everybody else."""
 
     async def deliver(self, mail: Mail) -> None:
-        """Write and deliver a mail. Raises `errors.Undeliverable` for one that no attempt will deliver, and
-        `errors.Unavailable` where the next may. Ends within a bounded time, less than `mail.LEASE`."""
+        """Write and deliver a mail; one without a recipient is written and thrown away.
+
+        Raises `errors.Undeliverable` for one that no attempt will deliver, and `errors.Unavailable` where the next may. Ends
+        within a bounded time, less than `mail.LEASE`.
+        """
 
 
 class Audit(Protocol):

@@ -459,6 +459,7 @@ async def test_a_mail_scanner_uses_nothing_up(either: House) -> None:
 
 
 async def dump(house: House) -> str:
+    await house.written()
     assert house.auth._home is not None
     async with house.auth._home.db.read() as connection:
         return repr([(await connection.execute(select(table))).all() for table in metadata.sorted_tables])

@@ -25,6 +25,9 @@ DELIVERY_SECONDS = 45.0
 """For one mail from the connection to its end: less than `mail.LEASE`, after which somebody else would try."""
 
 PORTS = {"smtp": 587, "smtps": 465}
+NOBODY = "nobody@localhost"
+"""Who a mail is written to that only takes somebody's time."""
+
 FOR_GOOD = range(500, 600)
 """Answers that no other attempt changes. RFC 5321 4.2.1."""
 
@@ -98,7 +101,7 @@ class Writer:
         letter = self._texts.letter(mail.kind, mail.language, dict(mail.facts))
         made = EmailMessage(rules)
         try:
-            made["To"] = Address(addr_spec=mail.recipient)
+            made["To"] = Address(addr_spec=mail.recipient or NOBODY)
         except (ValueError, IndexError) as error:
             raise Undeliverable("the recipient can't stand in a header") from error
         made["From"] = self._sender
@@ -129,6 +132,8 @@ class SmtpMailer:
         """See `ports.Mailer.deliver`. A server that refuses our name, our password or everybody is away, until somebody mends
         it; one that refuses this recipient or this text for good has said so."""
         message = self._writer.message(mail, policy.SMTP)
+        if not mail.recipient:
+            return
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
                 async with self._connection() as connection:
@@ -171,6 +176,8 @@ class FolderMailer:
     async def deliver(self, mail: Mail) -> None:
         """See `ports.Mailer.deliver`."""
         message = self._writer.message(mail, READABLE)
+        if not mail.recipient:
+            return
         path = self._folder / f"{mail.queued_at:%Y%m%d-%H%M%S}-{mail.kind}-{mail.id[:6]}.eml"
         try:
             await asyncio.to_thread(self._write, path, message.as_bytes())
