@@ -254,6 +254,15 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     "a feed of MySQL": (settings(feed_database_url="mysql://u:hunter2@db/name"), "feed-url-invalid"),
     "a feed for SQLite": (settings(feed_database_url="postgresql://u:hunter2@db/name"), "feed-url-unused"),
     "a Valkey on the web": (settings(redis_url="https://:hunter2@valkey.internal"), "redis-url-invalid"),
+    "a mail server on the web": (
+        settings(mail_url="https://:hunter2@mail.internal", mail_from="a@b.example"),
+        "mail-url-invalid",
+    ),
+    "mails from nobody": (settings(mail_url="smtps://u:hunter2@127.0.0.1:1"), "mail-from-missing"),
+    "mails from nowhere": (
+        settings(mail_url="smtps://u:hunter2@127.0.0.1:1", mail_from="Lantern"),
+        "mail-from-invalid",
+    ),
     "an application that shows its source": (debugging, "application-debug"),
     # what starts, and is weak
     "plain http by consent": (settings(issuer="http://auth.internal", unsafe_http_issuer="1"), "issuer-unsafe-http"),
@@ -274,6 +283,10 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
     "a patient feed": (settings(revocation_staleness="30"), "revocation-staleness-long"),
     "a Valkey in the clear": (settings(redis_url="redis://:hunter2@valkey.invalid"), "redis-unencrypted"),
     "a Valkey that is away": (settings(redis_url="redis://:hunter2@127.0.0.1:1"), "redis-unreachable"),
+    "a mail server that is away": (
+        settings(mail_url="smtps://u:hunter2@127.0.0.1:1", mail_from="a@b.example"),
+        "mail-unreachable",
+    ),
     # where things are kept
     "root": (lambda place: place.monkeypatch.setattr(os, "geteuid", lambda: 0), "running-as-root"),
     "a key that others can read": (open_key_file, "key-file-open"),

@@ -24,6 +24,9 @@ logger: logging.Logger = logging.getLogger("watchword.mail")
 DELIVERY_SECONDS = 45.0
 """For one mail from the connection to its end: less than `mail.LEASE`, after which somebody else would try."""
 
+ANSWER_SECONDS = 10.0
+"""For an operator who asks whether the server is there."""
+
 PORTS = {"smtp": 587, "smtps": 465}
 NOBODY = "nobody@localhost"
 """Who a mail is written to that only takes somebody's time."""
@@ -83,6 +86,15 @@ def server(url: str, *, is_here: bool) -> Server:
     )
 
 
+async def answers(there: Server) -> str | None:
+    """Why this server takes no mail from here; None when it does. Nothing is sent."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), _connection(there, "localhost"):
+            return None
+    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+        return _named(error)
+
+
 class Writer:
     """Makes a message of a mail. RFC 5322."""
 
@@ -136,7 +148,7 @@ class SmtpMailer:
             return
         try:
             async with asyncio.timeout(DELIVERY_SECONDS):
-                async with self._connection() as connection:
+                async with _connection(self._server, self._domain) as connection:
                     await connection.send_message(message)
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _refused(error.recipients[0]) from None
@@ -146,19 +158,6 @@ class SmtpMailer:
             raise Undeliverable("the server takes no such address") from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise Unavailable(f"the mail server failed: {_named(error)}") from None
-
-    def _connection(self) -> aiosmtplib.SMTP:
-        there = self._server
-        return aiosmtplib.SMTP(
-            hostname=there.host,
-            port=there.port,
-            username=there.username,
-            password=there.password,
-            use_tls=there.implicit_tls,
-            start_tls=there.start_tls,
-            local_hostname=self._domain,  # else it is looked up, which may take long
-            timeout=DELIVERY_SECONDS / 3,
-        )
 
 
 class FolderMailer:
@@ -189,6 +188,19 @@ class FolderMailer:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(path, "wb", opener=functools.partial(os.open, mode=0o600)) as file:
             file.write(content)
+
+
+def _connection(there: Server, domain: str) -> aiosmtplib.SMTP:
+    return aiosmtplib.SMTP(
+        hostname=there.host,
+        port=there.port,
+        username=there.username,
+        password=there.password,
+        use_tls=there.implicit_tls,
+        start_tls=there.start_tls,
+        local_hostname=domain,  # else it is looked up, which may take long
+        timeout=DELIVERY_SECONDS / 3,
+    )
 
 
 def _refused(error: "aiosmtplib.SMTPResponseException") -> Exception:

@@ -35,7 +35,7 @@ def _issuer(settings: Settings, url: str | None) -> Iterator[Finding]:
         yield found("issuer-unsafe-http")
     if settings.loopback and (evidence := _public(settings, url)):
         yield found("issuer-loopback-in-public", f"The issuer is this machine alone, but {evidence}.")
-    if not settings.loopback and settings.registration == "open":
+    if not settings.loopback and settings.mail_url is None and settings.registration == "open":
         yield found("registration-open")
 
 

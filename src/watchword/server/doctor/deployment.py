@@ -17,7 +17,7 @@ from watchword.core.errors import ConfigError, Unavailable
 from watchword.core.keys import KeyRecord
 from watchword.core.passwords import OWASP, Argon2Parameters
 from watchword.home import Places, places
-from watchword.refusals import is_loopback
+from watchword.refusals import is_loopback, mail_address
 from watchword.server.doctor import files
 from watchword.server.doctor.findings import Finding, found
 from watchword.settings import Settings
@@ -34,7 +34,7 @@ DATABASE_SECONDS = 15
 async def examine(settings: Settings, clock: Clock) -> tuple[list[Finding], bool]:
     """The findings, and whether the house could open here: schema, master key and keys are as they should be."""
     there = places(settings)
-    findings: list[Finding] = await _valkey(settings)
+    findings: list[Finding] = [*await _valkey(settings), *await _mail(settings)]
     masters = _masters(settings, there, findings)
     try:
         db = Database(there.database_url)
@@ -72,6 +72,17 @@ async def _valkey(settings: Settings) -> list[Finding]:
             found("redis-unreachable", f"The Valkey does not answer: attempts are counted in the database ({why}).")
         )
     return findings
+
+
+async def _mail(settings: Settings) -> list[Finding]:
+    """Whether the mail server lets us in. Nothing is sent."""
+    url = settings.mail_url.get_secret_value() if settings.mail_url else None
+    parts = None if url is None else mail_address(url)
+    if url is None or parts is None:
+        return []
+    post = importlib.import_module("watchword.stores.mail")
+    why = await post.answers(post.server(url, is_here=is_loopback(parts.hostname or "")))
+    return [] if why is None else [found("mail-unreachable", f"The mail server takes no mails ({why}): they wait.")]
 
 
 def _masters(settings: Settings, there: Places, findings: list[Finding]) -> tuple[bytes, ...]:

@@ -36,6 +36,9 @@ class Finding:
     docs: str = DOCS
 
 
+MAIL_FROM_CURE = "Write My App <no-reply@example.com>."
+
+
 def _weak(id_: str, weakness: str, cure: str, setting: str | None = None) -> Check:
     return Check(id_, "weak", weakness, cure, setting and PREFIX + setting)
 
@@ -73,6 +76,14 @@ REFUSED = (
         "Write redis://host:6379/0, or rediss:// for TLS.",
         "REDIS_URL",
     ),
+    _weak(
+        "mail-url-invalid",
+        "The mail server's address is none.",
+        "Write smtps://user:password@host, or smtp://host for one that offers STARTTLS.",
+        "MAIL_URL",
+    ),
+    _weak("mail-from-missing", "Nobody is named as the sender of mails.", MAIL_FROM_CURE, "MAIL_FROM"),
+    _weak("mail-from-invalid", "The sender of mails is none.", MAIL_FROM_CURE, "MAIL_FROM"),
     _weak("master-key-weak", "A master key is short, publicly known or guessable.", MASTER_KEY_CURE, "MASTER_KEYS"),
     _weak("master-key-missing", "Off localhost no master key is given.", MASTER_KEY_CURE, "MASTER_KEYS"),
     _weak(
@@ -354,6 +365,12 @@ DEPLOYMENT = (
         "The connection to the Valkey on another machine is not encrypted.",
         "Write rediss:// and let the server speak TLS.",
         "REDIS_URL",
+    ),
+    _weak(
+        "mail-unreachable",
+        "The mail server does not take mails: they wait in the outbox.",
+        "Look at its address, name and password, and at its certificate; then at watchword's log.",
+        "MAIL_URL",
     ),
     _note(
         "redis-unreachable",
