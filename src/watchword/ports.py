@@ -327,6 +327,10 @@ class Accounts(Protocol):
         queue `mails`: all in one transaction, or nothing of it. Of any number of callers that expect what each of
         them changes exactly one is done. Address and username are canonical."""
 
+    async def resembles(self, username: str) -> bool:
+        """Whether a reader could take this username for that of an account (core/lookalikes). `Users.add` and `alter` answer
+        that it is taken then, whoever comes in between."""
+
     async def due(self, now: datetime, limit: int) -> Sequence[str]:
         """At most `limit` ids of accounts whose `deletes_at` has come."""
 

@@ -573,5 +573,5 @@ def test_the_attacked_paths_are_all_there_are() -> None:
     """LG-05: whoever adds a column to accounts looks here."""
     assert {column.name for column in users.columns} == {
         "id", "email", "username", "password_hash", "scopes", "epoch", "created_at", "disabled_at", "email_verified_at",
-        "language", "profile", "deletes_at",
+        "language", "profile", "deletes_at", "username_skeleton",
     }  # fmt: skip

@@ -15,6 +15,7 @@ from tests.attacks.forger import claims_of
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
 from tests.live import serving
 
+from watchword.core.errors import InvalidInput
 from watchword.core.models import User
 from watchword.flows import accounts
 from watchword.stores.sql.tables import users
@@ -205,3 +206,43 @@ def test_a_new_server_has_no_account(tmp_path: Path) -> None:
 async def test_a_new_database_is_empty(either: House) -> None:
     """LG-04: the same, seen from inside."""
     assert await count(either) == 0
+
+
+# Names that look like others
+
+
+@pytest.mark.parametrize(
+    "name", ["paypa1", "PAYPA1", "раураl", "pаypal", "ｐａｙｐａｌ", " paypal ", "рaypal"], ids=ascii
+)
+async def test_nobody_takes_a_name_that_looks_like_another_s(either: House, name: str) -> None:
+    """LG-03: the attacker signs his messages with a name that readers take for Ada's: a digit for a letter, a letter of
+    another alphabet, another width. He gets it neither when he registers nor later."""
+    await either.register(username="paypal")
+    body = {"email": "mallory@example.com", "password": PASSWORD, "username": name}
+    answer = await either.client.post("/register", json=body)
+    assert answer.status_code in (409, 422), answer.text
+    await either.register(BOB, username="bob")
+    bob = await either.login(BOB)
+    later = await either.client.post("/change-username", json={"username": name}, headers=bob.headers)
+    assert later.status_code == answer.status_code
+    kit = await either.kit()
+    with pytest.raises(InvalidInput):
+        await accounts.add(kit, "mallory@example.com", PASSWORD, name, frozenset())
+    assert [one.user.username for one in await kit.users.page("", 10)] == ["paypal", "bob"]
+
+
+async def test_of_64_names_that_look_alike_one_is_given(either: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LG-03: the attacker registers them at the same moment, and each has looked before the others were there."""
+    monkeypatch.setattr("watchword.flows.register._taken", never)
+    names = ["lantern" + tail for tail in ("l0", "1o", "10", "lo")] * 16
+    bodies = [
+        {"email": f"user{number}@example.com", "password": PASSWORD, "username": name}
+        for number, name in enumerate(names)
+    ]
+    answers = await asyncio.gather(*(either.client.post("/register", json=body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 63
+    assert len(await (await either.kit()).users.page("", 100)) == 1
+
+
+async def never(*_: object) -> bool:
+    return False

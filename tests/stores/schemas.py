@@ -33,7 +33,11 @@ def narrowed(before: Schema, after: Schema) -> list[str]:
     wrong = [f"{name} is gone" for name in before.keys() - after.keys()]
     for name in before.keys() & after.keys():
         old, new = before[name], after[name]
-        wrong += [f"{name}: {part} is another" for part in ("key", "unique") if old[part] != new[part]]
+        added = {
+            columns for columns in new["unique"] if not set(columns) & old["columns"].keys()
+        }  # written by no old code
+        bound = {"key": new["key"], "unique": new["unique"] - added}
+        wrong += [f"{name}: {part} is another" for part in ("key", "unique") if old[part] != bound[part]]
         wrong += [f"{name}: bound by {bound}" for bound in new["bound"] - old["bound"]]
         wrong += [f"{name}.{column} is gone" for column in old["columns"].keys() - new["columns"].keys()]
         for column, now in new["columns"].items():

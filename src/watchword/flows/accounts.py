@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from watchword.core import emails, opaque
+from watchword.core import emails, lookalikes, opaque
 from watchword.core.errors import InvalidInput, NotFound
 from watchword.core.events import (
     Event,
@@ -24,7 +24,7 @@ CURE = "See who there is: watchword users list"
 async def add(kit: Kit, email: str, password: str, username: str | None, scopes: frozenset[str]) -> Account:
     """Make an account. Raises InvalidInput (also when address or username is taken) and WeakPassword."""
     email = emails.accept_email(email)
-    username = None if username is None else emails.accept_username(username)
+    username = None if username is None else lookalikes.accept(emails.accept_username(username))
     await passwords.accept_for(kit, password, email, username)
     new_hash = await kit.hashing.hash(password)
     added = await kit.users.add(NewUser(kit.new_id(), email, username, new_hash, scopes, kit.clock.now()))

@@ -4,7 +4,7 @@ the end."""
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from watchword.core import emails, mail
+from watchword.core import emails, lookalikes, mail
 from watchword.core.errors import AuthError, InvalidInput, InvalidToken, UsernameTaken
 from watchword.core.events import DeletionCancelled, DeletionPlanned, ProfileChanged, UserDeleted, UsernameChanged
 from watchword.core.models import NOWHERE, Account, Client, Principal, User
@@ -23,7 +23,7 @@ async def change_username(
     one name exactly one gets it."""
     now = kit.clock.now()
     authenticate.require_fresh(kit, who)
-    username = emails.accept_username(username)
+    username = lookalikes.accept(emails.accept_username(username))
     user = await authenticate.user(kit, who)
     mails = await notices.about(kit, "username-changed", user, client, now, username=username)
     altered = await accounts.alter(user.id, Particulars(username=username), now, mails=mails)

@@ -1,6 +1,6 @@
 """Making an account for oneself."""
 
-from watchword.core import emails
+from watchword.core import emails, lookalikes
 from watchword.core.errors import RegistrationClosed, UsernameTaken
 from watchword.core.events import Registered
 from watchword.core.models import NOWHERE, Client
@@ -22,9 +22,9 @@ async def register(kit: Kit, email: str, password: str, username: str | None, cl
         raise RegistrationClosed()
     await throttle.registration(kit, client)
     email = emails.accept_email(email)
-    username = None if username is None else emails.accept_username(username)
+    username = None if username is None else lookalikes.accept(emails.accept_username(username))
     await passwords.accept_for(kit, password, email, username)
-    if username is not None and await kit.users.find(username) is not None:
+    if username is not None and await _taken(kit, username):
         raise UsernameTaken("taken before")
     if kit.policy.confirms:
         await verify_email.ask_newcomer(kit, email, username, await kit.hashing.hash(password), client)
@@ -43,3 +43,10 @@ async def register(kit: Kit, email: str, password: str, username: str | None, cl
         raise UsernameTaken("taken at the same time")
     if added is Added.ADDED and found is not None:
         kit.announce(Registered(found.user.id), client=client)
+
+
+async def _taken(kit: Kit, username: str) -> bool:
+    """Whether an account has this username, or one that can be taken for it."""
+    if await kit.users.find(username) is not None:
+        return True
+    return kit.accounts is not None and await kit.accounts.resembles(username)

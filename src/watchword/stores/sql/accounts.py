@@ -15,7 +15,7 @@ from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.outbox import queue
 from watchword.stores.sql.sessions import end_all
 from watchword.stores.sql.tables import users
-from watchword.stores.sql.users import change, erase
+from watchword.stores.sql.users import change, erase, skeleton_of
 
 
 class SqlAccounts:
@@ -38,6 +38,8 @@ class SqlAccounts:
     ) -> Altered:
         """See `ports.Accounts.alter`. The unique indexes decide who gets an address or a username."""
         values = _columns(changes)
+        if "username" in values:
+            values["username_skeleton"] = values["username"] and skeleton_of(values["username"])
         if ending is not Ending.NONE:
             values["epoch"] = users.c.epoch + 1
         expected = [users.c[name].is_not_distinct_from(value) for name, value in _columns(expecting).items()]
@@ -52,6 +54,13 @@ class SqlAccounts:
                 return Altered(done=True, revoked=await end_all(connection, user_id, now, keep=kept))
         except IntegrityError:
             return Altered(done=False, taken=True)
+
+    @verb
+    async def resembles(self, username: str) -> bool:
+        """See `ports.Accounts.resembles`."""
+        alike = select(users.c.id).where(users.c.username_skeleton == skeleton_of(username)).limit(1)
+        async with self._db.read() as connection:
+            return (await connection.execute(alike)).first() is not None
 
     @verb
     async def due(self, now: datetime, limit: int) -> list[str]:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     case,
 )
 
-SCHEMA_VERSION = "0007"
+SCHEMA_VERSION = "0009"
 """The newest migration: what this code reads and writes."""
 
 COMPATIBLE_FROM = "0003"
@@ -81,7 +81,9 @@ users: Table = Table(
     Column("language", String(35)),
     Column("profile", Text),
     Column("deletes_at", UtcDateTime, index=True),
+    Column("username_skeleton", String(64)),
 )
+Index("watchword_users_username_skeleton_idx", users.c.username_skeleton, unique=True)
 
 sessions: Table = Table(
     "watchword_sessions",

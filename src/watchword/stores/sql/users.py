@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.core import emails
+from watchword.core import emails, lookalikes
 from watchword.core.errors import StillReferenced
 from watchword.core.models import Credentials, FrozenDict, Revoked, User
 from watchword.core.scopes import text as text_of
@@ -47,13 +47,14 @@ class SqlUsers:
 
         Where an address is taken, its row is written as it is: a commit of nothing would be quicker, and tell.
         """
-        row = _new_row(user)
+        row = {**_new_row(user), "username_skeleton": user.username and skeleton_of(user.username)}
         dialect = sqlite if self._db.is_sqlite else postgresql
         statement = dialect.insert(users).values(row).on_conflict_do_nothing().returning(users.c.id)
         async with self._db.write() as connection:
             if (await connection.execute(statement)).first() is not None:
                 return Added.ADDED
-            named = select(users.c.id).where(users.c.username == row["username"])
+            same_name = users.c.username == row["username"]
+            named = select(users.c.id).where(or_(same_name, users.c.username_skeleton == row["username_skeleton"]))
             taken = row["username"] is not None and (await connection.execute(named)).first() is not None
             if not taken:
                 same = update(users).where(users.c.email == row["email"]).values(email=users.c.email)
@@ -187,6 +188,11 @@ async def erase(db: Database, which: Any, user_id: str, now: datetime) -> tuple[
             return revoked
     except IntegrityError as error:
         raise StillReferenced("a row of another table points to the account") from error
+
+
+def skeleton_of(username: str) -> str:
+    """What the username looks like, as it is stored."""
+    return lookalikes.skeleton(emails.accept_username(username))
 
 
 async def _one(way: Way, statement: Statement, value: str) -> Credentials[User] | None:
