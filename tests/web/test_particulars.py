@@ -116,6 +116,12 @@ async def test_the_export_holds_what_is_held_and_nothing_that_opens_a_door(eithe
     said = answer.json()
     assert said["account"]["id"] == user_id
     assert {"email", "username", "created_at", "language", "profile", "email_verified_at"} <= set(said["account"])
+    await either.written()
+    said = (await either.client.get("/export", headers=login.headers)).json()
+    assert [(one["kind"], one.get("ip")) for one in said["events"]] == [
+        ("LoggedIn", "203.0.113.7"),
+        ("Registered", "203.0.113.7"),
+    ]
     (session,) = said["sessions"]
     assert (session["user_agent"], session["ip"]) == ("Lantern/1.0", "203.0.113.7")
     for secret in ("argon2", "r_hash", "password", login.refresh, login.access):

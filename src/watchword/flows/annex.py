@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from watchword.core.events import Event
 from watchword.core.models import Client
@@ -27,6 +28,10 @@ class Annex:
     def prunes(self) -> Sequence[Prune]:
         """What upkeep runs, in small batches, beside the house's own."""
         return ()
+
+    async def held(self, user_id: str) -> Mapping[str, Any]:  # noqa: ARG002
+        """What it keeps about a user, in plain values under names of its own, for their export. Nothing of it opens a door."""
+        return {}
 
     def hear(self, event: Event) -> None:
         """A fact of this worker's, after its commit and before whoever asked for it is answered. Others' come by the feed."""

@@ -1,6 +1,7 @@
 """What owners do with their accounts beside signing in: another username, what the application lets them keep, an export, and
 the end."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from watchword.core.models import NOWHERE, Account, Client, Principal, User
 from watchword.flows import authenticate, notices, post
 from watchword.flows.kit import Kit
 from watchword.ports import Accounts, Ending, Particulars
+
+EVENTS, MOST_EVENTS = 500, 10_000
+"""Events of an export that are read at once, and in all."""
 
 MAX_LANGUAGE = 35
 """Characters of a language tag. RFC 5646 4.4.1."""
@@ -123,7 +127,30 @@ async def export(kit: Kit, who: Principal) -> dict[str, Any]:
     """What is held about the user, in plain values. Nothing of it lets anybody in. GDPR 15, 20."""
     user = await authenticate.user(kit, who)
     sessions = await kit.sessions.of_user(user.id, kit.clock.now())
-    return {"account": _account(user), "sessions": [_session(one) for one in sessions]}
+    said = {
+        "account": _account(user),
+        "sessions": [_session(one) for one in sessions],
+        "events": await _events(kit, user),
+    }
+    for annex in kit.annexes.values():
+        said |= await annex.held(user.id)
+    return said
+
+
+async def _events(kit: Kit, user: Account) -> list[dict[str, Any]]:
+    """What the audit log has of the user, the newest first."""
+    found: list[dict[str, Any]] = []
+    before: int | None = None
+    while len(found) < MOST_EVENTS:
+        rows = await kit.audit.page(before=before, limit=EVENTS, user_id=user.id, kind=None)
+        found += [
+            {"at": row.at, "kind": row.kind, **json.loads(row.facts), **json.loads(row.personal or "{}")}
+            for row in rows
+        ]
+        if len(rows) < EVENTS:
+            break
+        before = rows[-1].number
+    return found
 
 
 async def _good_bye(kit: Kit, user: Account, client: Client) -> None:

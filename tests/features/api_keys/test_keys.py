@@ -494,3 +494,15 @@ async def test_a_key_of_bob_s_is_bob_s(house: House) -> None:
 
 def test_the_feature_holds_nothing_of_a_house() -> None:
     assert ApiKeys().name == "api_keys"
+
+
+async def test_the_export_says_what_keys_there_are_and_opens_nothing(house: House) -> None:
+    await house.register()
+    login = await house.login()
+    made = await house.client.post("/api-keys", json={"name": "backup"}, headers=login.headers)
+    secret = made.json()["key"]
+    answer = await house.client.get("/export", headers=login.headers)
+    (one,) = answer.json()["api_keys"]
+    assert (one["name"], one["id"]) == ("backup", made.json()["id"])
+    assert secret not in answer.text
+    assert secret[20:40] not in answer.text

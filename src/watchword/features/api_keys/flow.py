@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from watchword.core import opaque, revoked, scopes
 from watchword.core.errors import (
@@ -261,6 +261,12 @@ class ApiKeysAnnex(Annex):
     async def of_owner(self, owner_id: str) -> list[ApiKey]:
         """The live keys of an owner, the newest first."""
         return await self._keys.of_owner(owner_id, self._kit.clock.now())
+
+    async def held(self, user_id: str) -> Mapping[str, Any]:
+        """See `Annex.held`: how each live key begins, and what it is for."""
+        names = ("id", "name", "shown", "created_at", "expires_at", "last_used_at")
+        keys = await self.of_owner(user_id)
+        return {"api_keys": [{name: getattr(key, name) for name in names} for key in keys]}
 
     async def find(self, key_id: str) -> ApiKey:
         """A live key, whoever has it. Raises NotFound."""

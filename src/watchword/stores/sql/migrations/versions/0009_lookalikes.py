@@ -1,5 +1,7 @@
 """What a username looks like, once in the database. Names that looked alike before keep both, and then only one is guarded."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -14,7 +16,7 @@ def upgrade() -> None:
     with op.batch_alter_table("watchword_users", schema=_moved()) as users:
         users.add_column(sa.Column("username_skeleton", sa.String(64)))
     connection = op.get_bind()
-    columns = [sa.column(name) for name in ("id", "username", "username_skeleton")]
+    columns: list[Any] = [sa.column(name) for name in ("id", "username", "username_skeleton")]
     accounts = sa.table("watchword_users", *columns, schema=_moved())
     named = (
         sa.select(accounts.c.id, accounts.c.username).where(accounts.c.username.is_not(None)).order_by(accounts.c.id)
