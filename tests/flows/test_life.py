@@ -1,0 +1,345 @@
+"""What mails and owners do to accounts, where others are quicker, and on a host's own table."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.flows.conftest import Worker
+from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD
+
+from watchword.core.errors import InvalidLink, InvalidToken, RegistrationClosed, StillReferenced, Unavailable
+from watchword.core.mail import Mail
+from watchword.core.models import NOWHERE, Account, FrozenDict, Principal
+from watchword.flows import accounts, change_email, links, notices, particulars, post, recover, verify_email
+from watchword.flows import password as passwords
+from watchword.flows.kit import Kit
+from watchword.flows.register import register
+from watchword.ports import Ending, Particulars
+from watchword.testing import FrozenClock
+
+
+class Box:
+    """Carries mails nowhere, and keeps them."""
+
+    languages = ("en", "ko")
+
+    def __init__(self) -> None:
+        self.mails: list[Mail] = []
+
+    async def deliver(self, mail: Mail) -> None:
+        if mail.recipient:
+            self.mails.append(mail)
+
+    def token(self, fact: str = "link") -> str:
+        return self.mails[-1].facts[fact].partition("#")[2]
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box()
+
+
+@pytest.fixture
+def mailing(kit: Kit, box: Box) -> Kit:
+    """The kit, with mails that can be looked at."""
+    return dataclasses.replace(kit, mailer=box)
+
+
+@pytest.fixture
+def hosts(mailing: Kit) -> Kit:
+    """The same on a host's table, which has the eight verbs of `Users` alone."""
+    return dataclasses.replace(mailing, accounts=None)
+
+
+async def user_of(kit: Kit, email: str = ADA) -> Account:
+    return await accounts.add(kit, email, PASSWORD, None, frozenset())
+
+
+def signed_in(kit: Kit, user: Account) -> Principal:
+    now = int(kit.clock.timestamp())
+    return Principal(user.id, "session", frozenset(), frozenset({"pwd"}), now, FrozenDict())
+
+
+async def delivered(kit: Kit) -> int:
+    await kit.post.drain()
+    return await post.deliver(kit)
+
+
+# A host's own table
+
+
+async def test_a_host_s_user_gets_another_password_by_a_link(hosts: Kit, box: Box) -> None:
+    user = await user_of(hosts)
+    await recover.request(hosts, ADA)
+    await delivered(hosts)
+    await recover.reset(hosts, box.token(), OTHER_PASSWORD)
+    await delivered(hosts)
+    assert [mail.kind for mail in box.mails] == ["reset-password", "password-changed"]
+    assert (await passwords.prove(hosts, ADA, OTHER_PASSWORD)).user.id == user.id
+    await recover.disown(hosts, box.token("undo"))
+    await delivered(hosts)
+    assert box.mails[-1].kind == "reset-password"
+
+
+async def test_a_host_s_user_is_deleted_at_once(hosts: Kit, box: Box) -> None:
+    user = await user_of(hosts)
+    assert await particulars.delete(hosts, signed_in(hosts, user)) is None
+    await delivered(hosts)
+    assert [mail.kind for mail in box.mails] == ["account-deleted"]
+    assert await particulars.delete_due(hosts, 10) == 0
+    assert await particulars.keep(hosts, user)
+
+
+async def test_a_host_s_user_verifies_an_address(hosts: Kit, box: Box) -> None:
+    user = await user_of(hosts)
+    await verify_email.request(hosts, signed_in(hosts, user))
+    await delivered(hosts)
+    await verify_email.confirm(hosts, box.token())
+    with pytest.raises(InvalidLink):
+        await verify_email.confirm(hosts, box.token())
+
+
+async def test_a_password_that_was_changed_meanwhile_stays(hosts: Kit, box: Box) -> None:
+    user = await user_of(hosts)
+    expecting = Particulars(password_hash="another")
+    now = hosts.clock.now()
+    assert await passwords.replace(hosts, user, "new", NOWHERE, now, ending=Ending.ALL, expecting=expecting) is None
+    await delivered(hosts)
+    assert box.mails == []
+
+
+# Who comes too late
+
+
+async def test_a_link_to_a_new_account_makes_one(mailing: Kit, box: Box) -> None:
+    kit = dataclasses.replace(mailing, policy=dataclasses.replace(mailing.policy, confirms=True))
+    await register(kit, ADA, PASSWORD, None)
+    await delivered(kit)
+    token = box.token()
+    await verify_email.confirm(kit, token)
+    with pytest.raises(InvalidLink):
+        await verify_email.confirm(kit, token)
+    await register(kit, ADA, OTHER_PASSWORD, None)
+    await delivered(kit)
+    assert box.mails[-1].kind == "already-registered"
+    for _ in range(post.ASKED_PER_HOUR):
+        await register(kit, ADA, OTHER_PASSWORD, None)
+        await delivered(kit)
+    assert len(box.mails) == post.ASKED_PER_HOUR
+
+
+async def test_where_registration_is_closed_nobody_is_mailed(worker: Worker) -> None:
+    kit = await worker(registration="closed")
+    with pytest.raises(RegistrationClosed):
+        await register(kit, ADA, PASSWORD, None)
+
+
+async def test_a_reset_that_is_overtaken_by_the_operator_changes_nothing(
+    mailing: Kit, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator locks the account between the link's use and the new password."""
+    user = await user_of(mailing)
+    await recover.request(mailing, ADA)
+    await delivered(mailing)
+    use = links.use
+
+    async def then_disabled(*arguments: Any) -> None:
+        await use(*arguments)
+        await accounts.disable(mailing, user.id)
+
+    monkeypatch.setattr(links, "use", then_disabled)
+    with pytest.raises(InvalidLink):
+        await recover.reset(mailing, box.token(), OTHER_PASSWORD)
+
+
+async def test_an_owner_who_is_deleted_meanwhile_is_told_nothing(
+    mailing: Kit, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await user_of(mailing)
+    await recover.request(mailing, ADA)
+    await accounts.set_password(mailing, user.id, OTHER_PASSWORD)
+    await delivered(mailing)
+    assert mailing.accounts is not None
+    alter = mailing.accounts.alter
+
+    async def then_deleted(*arguments: Any, **more: Any) -> Any:
+        answer = await alter(*arguments, **more)
+        await accounts.delete(mailing, user.id)
+        return answer
+
+    monkeypatch.setattr(type(mailing.accounts), "alter", lambda _, *arguments, **more: then_deleted(*arguments, **more))
+    undo = next(mail.facts["undo"] for mail in box.mails if "undo" in mail.facts).partition("#")[2]
+    await recover.disown(mailing, undo)
+    assert await mailing.outbox.page("", 10) == []
+
+
+async def test_a_reset_of_an_account_that_goes_at_that_moment_is_done_all_the_same(
+    mailing: Kit, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await user_of(mailing)
+    await recover.request(mailing, ADA)
+    await delivered(mailing)
+    replace = passwords.replace
+
+    async def then_deleted(*arguments: Any, **more: Any) -> Any:
+        answer = await replace(*arguments, **more)
+        await accounts.delete(mailing, user.id)
+        return answer
+
+    monkeypatch.setattr(passwords, "replace", then_deleted)
+    await recover.reset(mailing, box.token(), OTHER_PASSWORD)
+    assert await mailing.users.get(user.id) is None
+
+
+async def test_mails_that_are_used_up_are_left_out_and_nobody_is_told(mailing: Kit, box: Box) -> None:
+    user = await user_of(mailing)
+    who = signed_in(mailing, user)
+    for _ in range(post.ASKED_PER_HOUR + 1):
+        await verify_email.request(mailing, who)
+        await change_email.request(mailing, who, "new@example.com")
+        await delivered(mailing)
+    assert len(box.mails) == post.ASKED_PER_HOUR
+    await verify_email.request(mailing, dataclasses.replace(who, user_id="nobody"))
+    for _ in range(post.NOTICES_PER_HOUR + 1):
+        told = await notices.about(mailing, "password-changed", user, NOWHERE, mailing.clock.now())
+    assert told == ()
+
+
+async def test_a_new_address_whose_mails_are_used_up_is_not_asked(mailing: Kit, box: Box) -> None:
+    user = await user_of(mailing)
+    for _ in range(post.ASKED_PER_HOUR):
+        await recover.request(mailing, "new@example.com")
+    await change_email.request(mailing, signed_in(mailing, user), "new@example.com")
+    await delivered(mailing)
+    assert mailing.accounts is not None
+    assert await change_email.agree(mailing, mailing.accounts, box.token()) is False
+    await delivered(mailing)
+    assert [mail.kind for mail in box.mails] == ["approve-email"]
+
+
+async def test_whoever_is_gone_changes_no_username(mailing: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = await user_of(mailing)
+    about = notices.about
+
+    async def then_deleted(*arguments: Any, **more: Any) -> Any:
+        answer = await about(*arguments, **more)
+        await accounts.delete(mailing, user.id)
+        return answer
+
+    monkeypatch.setattr(notices, "about", then_deleted)
+    assert mailing.accounts is not None
+    with pytest.raises(InvalidToken):
+        await particulars.change_username(mailing, mailing.accounts, signed_in(mailing, user), "lovelace")
+
+
+async def test_a_profile_that_two_change_at_once_has_both_changes(mailing: Kit) -> None:
+    user = await user_of(mailing)
+    who = signed_in(mailing, user)
+    assert mailing.accounts is not None
+    store = mailing.accounts
+    overtaken = False
+
+    def first(old: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**old, "first": True}
+
+    async def second() -> None:
+        nonlocal overtaken
+        if not overtaken:
+            overtaken = True
+            changes = Particulars(profile={"second": True})
+            assert (await store.alter(user.id, changes, mailing.clock.now())).done
+
+    class Overtaken:
+        """Somebody else is quicker, once."""
+
+        async def alter(self, *arguments: Any, **more: Any) -> Any:
+            await second()
+            return await store.alter(*arguments, **more)
+
+    await particulars.change_profile(mailing, Overtaken(), who, language=None, profile=first)  # type: ignore[arg-type]
+    found = await mailing.users.get(user.id)
+    assert found is not None
+    assert getattr(found.user, "profile") == {"first": True, "second": True}  # noqa: B009 - of the port's Account
+
+
+async def test_an_account_that_other_rows_hold_on_to_is_tried_again(
+    mailing: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kit = dataclasses.replace(
+        mailing, policy=dataclasses.replace(mailing.policy, deletion_grace=mailing.policy.access_ttl)
+    )
+    for email in (ADA, BOB):
+        await particulars.delete(kit, signed_in(kit, await user_of(kit, email)))
+    clock.tick(kit.policy.deletion_grace)
+    assert kit.accounts is not None
+    remove = kit.accounts.remove_due
+    held = await kit.users.find(ADA)
+    assert held is not None
+
+    async def refused(user_id: str, now: Any) -> Any:
+        if user_id == held.user.id:
+            raise StillReferenced("a row of another table points to the account")
+        return await remove(user_id, now)
+
+    monkeypatch.setattr(type(kit.accounts), "remove_due", lambda _, *arguments: refused(*arguments))
+    assert await particulars.delete_due(kit, 10) == 1
+    assert "could not be deleted: a row of another table" in caplog.text
+    monkeypatch.undo()
+    monkeypatch.setattr(type(kit.accounts), "due", _nobody_else(kit, held.user.id))
+    assert await particulars.delete_due(kit, 10) == 1
+
+
+def _nobody_else(kit: Kit, user_id: str) -> Any:
+    async def due(*_: Any) -> list[str]:
+        return [user_id, "gone already"]
+
+    assert kit
+    return due
+
+
+async def test_an_export_has_no_end_of_events(mailing: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = await user_of(mailing)
+    for _ in range(3):
+        await accounts.grant(mailing, user.id, ["a"])
+        await accounts.revoke(mailing, user.id, ["a"])
+    await mailing.recorder.drain()
+    monkeypatch.setattr(particulars, "EVENTS", 2)
+    said = await particulars.export(mailing, signed_in(mailing, user))
+    assert len(said["events"]) == 7
+    monkeypatch.setattr(particulars, "MOST_EVENTS", 4)
+    said = await particulars.export(mailing, signed_in(mailing, user))
+    assert len(said["events"]) == 4
+
+
+# The post
+
+
+async def test_a_mail_of_another_master_key_is_given_up_and_the_others_go(
+    mailing: Kit, box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    await user_of(mailing)
+    now = mailing.clock.now()
+    strange = post.write(mailing, "reset-password", BOB, "en", now, {}, links.LASTS)
+    await mailing.outbox.add([dataclasses.replace(strange, sealed=b"\x01" + bytes(40))])
+    await recover.request(mailing, ADA)
+    assert await delivered(mailing) + len(box.mails) >= 1
+    assert [mail.recipient for mail in box.mails] == [ADA]
+    assert "master key" in caplog.text
+
+
+async def test_a_database_that_is_away_keeps_the_post_waiting(
+    mailing: Kit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: Any) -> Any:
+        raise Unavailable("the database failed")
+
+    monkeypatch.setattr(type(mailing.outbox), "take", away)
+    mailing.post.go(mailing)
+    await mailing.post.drain()
+    assert "mails wait: the database failed" in caplog.text
+
+
+async def test_nothing_to_say_is_nothing_to_queue(mailing: Kit) -> None:
+    await post.queue(mailing, [])
+    assert await mailing.outbox.page("", 10) == []
