@@ -1,7 +1,7 @@
 """What mails and owners do to accounts, where others are quicker, and on a host's own table."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from tests.flows.conftest import Worker
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD
 
 from watchword.core.errors import InvalidLink, InvalidToken, RegistrationClosed, StillReferenced, Unavailable
-from watchword.core.mail import Mail
+from watchword.core.mail import Mail, Queued
 from watchword.core.models import NOWHERE, Account, FrozenDict, Principal
 from watchword.flows import accounts, change_email, links, notices, particulars, post, recover, verify_email
 from watchword.flows import password as passwords
@@ -201,6 +201,7 @@ async def test_mails_that_are_used_up_are_left_out_and_nobody_is_told(mailing: K
         await delivered(mailing)
     assert len(box.mails) == post.ASKED_PER_HOUR
     await verify_email.request(mailing, dataclasses.replace(who, user_id="nobody"))
+    told: Sequence[Queued] = ()
     for _ in range(post.NOTICES_PER_HOUR + 1):
         told = await notices.about(mailing, "password-changed", user, NOWHERE, mailing.clock.now())
     assert told == ()
