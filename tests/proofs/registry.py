@@ -13,6 +13,7 @@ NAMES = (
     "machines",
     "feed",
     "links",
+    "outage",
     "fuzzing",
     "schemathesis",
     "mutation",
