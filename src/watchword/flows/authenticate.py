@@ -1,6 +1,7 @@
 """Who makes this request? The one decision behind every door: no query, unless the feed is silent."""
 
 from watchword.core import tokens
+from watchword.core import scopes as words
 from watchword.core.cache import END
 from watchword.core.errors import (
     AuthError,
@@ -97,7 +98,7 @@ def require(
     kit: Checking, who: Principal, scopes: frozenset[str], max_age: int | None, methods: frozenset[str]
 ) -> None:
     """Raise InsufficientScope or StepUpRequired unless the principal has all of it. `max_age` is in seconds."""
-    if not scopes <= who.scopes:
+    if not words.covers(who.scopes, scopes):
         raise InsufficientScope("the token lacks a scope", needed=scopes)
     if max_age is not None and kit.clock.timestamp() - who.auth_time > max_age:
         raise StepUpRequired("the authentication is too old", max_age=max_age)

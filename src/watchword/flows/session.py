@@ -167,7 +167,7 @@ async def _look_ahead(
 
 async def _look_at(kit: Kit, session: Session, asked: frozenset[str] | None) -> Mapping[str, Any] | None:
     """The hook's claims for the session. Raises InvalidScope, and InvalidGrant for a host's user who is gone."""
-    if asked is not None and not asked <= session.scopes:
+    if asked is not None and not scopes.covers(session.scopes, asked):
         raise InvalidScope("a refresh may only narrow")
     if kit.hosts_users:
         await _refuse_gone(kit, session)
