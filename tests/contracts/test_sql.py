@@ -10,6 +10,7 @@ from watchword.core.policy import Policy
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.roles import SqlRoles
 from watchword.stores.sql.scratch import SqlScratch
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.users import SqlUsers
@@ -18,6 +19,7 @@ from watchword.testing.contracts import (
     ImportsContract,
     KeysContract,
     RevocationsContract,
+    RolesContract,
     ScratchContract,
     SessionsContract,
     UsernamesContract,
@@ -40,6 +42,7 @@ async def stores(request: pytest.FixtureRequest, database_url: str) -> AsyncIter
         keys=SqlKeys(db),
         revocations=revocations,
         scratch=SqlScratch(db),
+        roles=SqlRoles(db),
         imports=users,
     )
     await revocations.stop()
@@ -71,4 +74,8 @@ class TestScratch(ScratchContract):
 
 
 class TestImports(ImportsContract):
+    pass
+
+
+class TestRoles(RolesContract):
     pass

@@ -1,6 +1,6 @@
 """Facts after the commit. An event holds nothing that could be used to get in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -12,7 +12,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered(Event):
+class Act(Event):
+    """What an administrator can do over HTTP: `by` is the id of whoever did; None where it was done in another way, by the
+    user, at the command line or by a program."""
+
+    by: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Act):
     """An account was made."""
 
 
@@ -36,7 +44,7 @@ class AttemptsExhausted(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionClosed(Event):
+class SessionClosed(Act):
     """One session was ended: by logging out, from the list of sessions, or to make room for a new one."""
 
     session_id: str
@@ -59,7 +67,7 @@ class StateRewound(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionsEnded(Event):
+class SessionsEnded(Act):
     """All sessions of the user (or all but the one in use) were ended."""
 
     because: str
@@ -130,27 +138,55 @@ class Reauthenticated(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ScopesChanged(Event):
+class ScopesChanged(Act):
     """What the user may do was changed."""
 
 
 @dataclass(frozen=True, slots=True)
-class UserDisabled(Event):
+class RoleChanged(Act):
+    """A role was made, or gives other scopes now."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRemoved(Act):
+    """A role was removed; whoever had it has lost it."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleGiven(Act):
+    """A role was given to the user."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleTaken(Act):
+    """A role was taken from the user."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserDisabled(Act):
     """The account was disabled."""
 
 
 @dataclass(frozen=True, slots=True)
-class UserEnabled(Event):
+class UserEnabled(Act):
     """The account was enabled again."""
 
 
 @dataclass(frozen=True, slots=True)
-class UserDeleted(Event):
+class UserDeleted(Act):
     """The account was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPublished(Event):
+class KeyPublished(Act):
     """A signing key was made: by rotation, by an operator, or in the place of one that was retired."""
 
     kid: str
@@ -178,3 +214,11 @@ class KeysAbandoned(Event):
 
     keys: int
     sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailDiscarded(Act):
+    """A mail that waited to be delivered was thrown away."""
+
+    mail_id: str
+    kind: str

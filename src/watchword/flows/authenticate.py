@@ -1,7 +1,7 @@
 """Who makes this request? The one decision behind every door: no query, unless the feed is silent."""
 
-from watchword.core import tokens
 from watchword.core import scopes as words
+from watchword.core import tokens
 from watchword.core.cache import END
 from watchword.core.errors import (
     AuthError,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from watchword.flows.hashing import HashingPool
     from watchword.flows.keyring import Keyring
     from watchword.flows.post import Post
-    from watchword.ports import Accounts, Change, Keys, Mailer, Outbox, Revocations, Scratch, Sessions, Users
+    from watchword.ports import Accounts, Change, Keys, Mailer, Outbox, Revocations, Roles, Scratch, Sessions, Users
 
 logger: logging.Logger = logging.getLogger("watchword.audit")
 
@@ -109,6 +109,7 @@ class Kit:
     keys: "Keys"
     revocations: "Revocations"
     scratch: "Scratch"
+    roles: "Roles"
     outbox: "Outbox"
     post: "Post"
     keyring: "Keyring"

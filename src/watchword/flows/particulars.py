@@ -75,6 +75,7 @@ async def delete(kit: Kit, who: Principal, client: Client = NOWHERE) -> Account 
     user = await authenticate.user(kit, who)
     if kit.accounts is None or not kit.policy.deletion_grace:
         revoked = await kit.users.remove(user.id, now)
+        await kit.roles.forget(user.id)
         await _good_bye(kit, user, client)
         kit.announce(UserDeleted(user.id), revoked or ())
         return None
@@ -114,6 +115,7 @@ async def delete_due(kit: Kit, limit: int) -> int:
             continue
         if found is not None and revoked is not None:
             deleted += 1
+            await kit.roles.forget(user_id)
             await _good_bye(kit, found.user, NOWHERE)
             kit.announce(UserDeleted(user_id), revoked)
     return deleted
@@ -123,7 +125,9 @@ async def export(kit: Kit, who: Principal) -> dict[str, Any]:
     """What is held about the user, in plain values. Nothing of it lets anybody in. GDPR 15, 20."""
     user = await authenticate.user(kit, who)
     sessions = await kit.sessions.of_user(user.id, kit.clock.now())
-    return {"account": _account(user), "sessions": [_session(one) for one in sessions]}
+    holding = (await kit.roles.of([user.id])).get(user.id)
+    account = _account(user) | {"roles": sorted(holding.names) if holding else []}
+    return {"account": account, "sessions": [_session(one) for one in sessions]}
 
 
 async def _good_bye(kit: Kit, user: Account, client: Client) -> None:
