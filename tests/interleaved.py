@@ -37,7 +37,8 @@ class Watched:
 
 def watched(kit: Kit, before: Callable[[], Awaitable[None]]) -> Kit:
     """The same tools, with something before each verb of a store."""
-    return dataclasses.replace(kit, **{name: Watched(getattr(kit, name), before) for name in STORES})
+    stores: dict[str, Any] = {name: Watched(getattr(kit, name), before) for name in STORES}
+    return dataclasses.replace(kit, **stores)
 
 
 async def killed_after(kit: Kit, verbs: int, act: Act) -> bool:

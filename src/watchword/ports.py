@@ -416,6 +416,12 @@ class Outbox(Protocol):
     async def page(self, after: str, limit: int) -> Sequence[Queued]:
         """At most `limit` waiting mails in the order of their ids, behind the id `after`."""
 
+    async def retry(self, mail_id: str, now: datetime) -> bool:
+        """Let a mail be due now, whatever was in its way; whether it is there and its time is not over."""
+
+    async def discard(self, mail_id: str) -> Queued | None:
+        """Throw a mail away that was not delivered. Of any number of callers exactly one gets it."""
+
     async def prune(self, now: datetime, limit: int) -> int:
         """Remove at most `limit` mails whose time is over; how many there were."""
 

@@ -1,6 +1,10 @@
-"""Facts after the commit. An event holds nothing that could be used to get in."""
+"""Facts after the commit. An event holds nothing that could be used to get in.
 
-from dataclasses import dataclass, field
+What an administrator can do over HTTP tells who did (`by`, an id). It is None where it was done in another way: by the user,
+at the command line, or by a program.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime
 
 
@@ -12,16 +16,10 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Act(Event):
-    """What an administrator can do over HTTP: `by` is the id of whoever did; None where it was done in another way, by the
-    user, at the command line or by a program."""
-
-    by: str | None = field(default=None, kw_only=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Registered(Act):
+class Registered(Event):
     """An account was made."""
+
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +42,11 @@ class AttemptsExhausted(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionClosed(Act):
+class SessionClosed(Event):
     """One session was ended: by logging out, from the list of sessions, or to make room for a new one."""
 
     session_id: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +66,11 @@ class StateRewound(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionsEnded(Act):
+class SessionsEnded(Event):
     """All sessions of the user (or all but the one in use) were ended."""
 
     because: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,60 +138,73 @@ class Reauthenticated(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ScopesChanged(Act):
+class ScopesChanged(Event):
     """What the user may do was changed."""
+
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class RoleChanged(Act):
+class RoleChanged(Event):
     """A role was made, or gives other scopes now."""
 
     role: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class RoleRemoved(Act):
+class RoleRemoved(Event):
     """A role was removed; whoever had it has lost it."""
 
     role: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class RoleGiven(Act):
+class RoleGiven(Event):
     """A role was given to the user."""
 
     role: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class RoleTaken(Act):
+class RoleTaken(Event):
     """A role was taken from the user."""
 
     role: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class UserDisabled(Act):
+class UserDisabled(Event):
     """The account was disabled."""
 
+    by: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
-class UserEnabled(Act):
+class UserEnabled(Event):
     """The account was enabled again."""
 
+    by: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
-class UserDeleted(Act):
+class UserDeleted(Event):
     """The account was deleted."""
 
+    by: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
-class KeyPublished(Act):
+class KeyPublished(Event):
     """A signing key was made: by rotation, by an operator, or in the place of one that was retired."""
 
     kid: str
     alg: str
     signs_from: datetime
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +230,9 @@ class KeysAbandoned(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class MailDiscarded(Act):
+class MailDiscarded(Event):
     """A mail that waited to be delivered was thrown away."""
 
     mail_id: str
     kind: str
+    by: str | None = None

@@ -41,6 +41,8 @@ async def put(
 
 async def remove(kit: Kit, name: str, *, by: str | None = None) -> None:
     """Take a role from everybody, and forget it. Raises NotFound, after finishing what a crash may have left."""
+    if roles.NAME.fullmatch(name) is None:
+        raise no_such_role()
     gone = await kit.roles.remove(name)
     if gone:
         kit.announce(RoleRemoved(None, name, by=by))

@@ -87,24 +87,24 @@ async def refresh(
     return tokens.pair(ring, policy, session, granted, presented.r, kit.entropy(16), now, claims)
 
 
-async def close(kit: Kit, session_id: str, user_id: str | None = None) -> bool:
+async def close(kit: Kit, session_id: str, user_id: str | None = None, *, by: str | None = None) -> bool:
     """End one session (of this user, where given) with every token made from it; whether it was alive."""
     revoked = await kit.sessions.close(session_id, user_id, kit.clock.now())
     if revoked:
-        kit.announce(SessionClosed(revoked[0].user_id, session_id), revoked)
+        kit.announce(SessionClosed(revoked[0].user_id, session_id, by=by), revoked)
     return bool(revoked)
 
 
-async def close_listed(kit: Kit, session_id: str, user_id: str) -> None:
+async def close_listed(kit: Kit, session_id: str, user_id: str, *, by: str | None = None) -> None:
     """End a session from its owner's list. Raises NotFound when it is not alive, or is not theirs."""
-    if not opaque.is_identifier(session_id) or not await close(kit, session_id, user_id):
+    if not opaque.is_identifier(session_id) or not await close(kit, session_id, user_id, by=by):
         raise NotFound("no such live session of this user")
 
 
-async def close_all(kit: Kit, user_id: str) -> tuple[Revoked, ...]:
+async def close_all(kit: Kit, user_id: str, *, by: str | None = None) -> tuple[Revoked, ...]:
     """End every session of a user, this one included; what was revoked."""
     revoked = await kit.sessions.close_all(user_id, kit.clock.now())
-    kit.announce(SessionsEnded(user_id, "logged out everywhere"), revoked)
+    kit.announce(SessionsEnded(user_id, "logged out everywhere", by=by), revoked)
     return revoked
 
 

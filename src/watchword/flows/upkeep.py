@@ -47,8 +47,8 @@ SAMPLES, SAMPLE = 4, 64
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What one round of upkeep did: how many rows were forgotten, how many accounts brought to their roles, whether this worker
-    published a signing key, and whether there was no time for all of it."""
+    """What one round of upkeep did: how many rows were forgotten, how many accounts brought to their roles, whether this
+    worker published a signing key, and whether there was no time for all of it."""
 
     sessions: int
     revocations: int

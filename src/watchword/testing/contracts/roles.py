@@ -53,11 +53,11 @@ class RolesContract:
         both = frozenset({"writer", "reader"})
         assert await stores.roles.hold("ada", frozenset({"direct"}), both, NOW, replacing=None)
         ada = await _of(stores, "ada")
-        assert (ada.direct, ada.names, ada.scopes) == ({"direct"}, both, WRITE | {"direct"})
+        assert (ada.direct, ada.names, ada.scopes) == (frozenset({"direct"}), both, WRITE | {"direct"})
         assert (ada.generation, ada.settled, ada.is_idle) == (1, False, False)
         assert await stores.roles.hold("ada", NONE, frozenset({"reader"}), NOW, replacing=1)
         ada = await _of(stores, "ada")
-        assert (ada.direct, ada.names, ada.scopes, ada.generation) == (NONE, {"reader"}, READ, 2)
+        assert (ada.direct, ada.names, ada.scopes, ada.generation) == (NONE, frozenset({"reader"}), READ, 2)
         assert await stores.roles.of(["bob", ""]) == {}
         assert (await stores.roles.of(["ada", "bob"])).keys() == {"ada"}
 
