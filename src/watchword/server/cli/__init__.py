@@ -17,6 +17,7 @@ from watchword.server.cli.doctor import doctor
 from watchword.server.cli.housekeeping import upkeep
 from watchword.server.cli.importing import import_users
 from watchword.server.cli.keys import keys
+from watchword.server.cli.roles import roles
 from watchword.server.cli.routes import routes
 from watchword.server.cli.terminal import settings, text, with_auth
 from watchword.server.cli.users import users
@@ -29,6 +30,7 @@ app: typer.Typer = typer.Typer(
 )
 users.command("import")(import_users)
 app.add_typer(users, name="users")
+app.add_typer(roles, name="roles")
 app.add_typer(keys, name="keys")
 app.command()(upkeep)
 app.command()(doctor)
