@@ -16,7 +16,7 @@ from tests.house import ADA, PASSWORD, House, open_house
 
 from watchword import Principal
 from watchword.core.errors import AuthError
-from watchword.flows import accounts
+from watchword.flows import accounts, roles
 from watchword.web.errors import ProblemRoute, page
 
 WORDS = {
@@ -260,6 +260,15 @@ async def _no_link(house: House) -> list[httpx2.Response]:
     return [await house.client.post("/reset-password", json=body)]
 
 
+async def _own_account(house: House) -> list[httpx2.Response]:
+    me = await house.register()
+    kit = await house.kit()
+    await roles.put(kit, "administrator", frozenset({"watchword:*"}))
+    await roles.give(kit, me, "administrator")
+    login = await house.login()
+    return [await house.client.delete("/admin/roles/administrator", headers=login.headers)]
+
+
 PROVOKED: dict[str, tuple[dict[str, Any], Provoke]] = {
     "invalid_request": ({}, _bad_form),
     "unsupported_grant_type": ({}, _bad_grant_type),
@@ -276,6 +285,7 @@ PROVOKED: dict[str, tuple[dict[str, Any], Provoke]] = {
     "not_at_root": ({}, _mounted),
     "username_taken": ({}, _same_username),
     "still_referenced": ({}, _with_notes),
+    "own_account": ({}, _own_account),
     "request_too_large": ({}, _large_body),
     "misdirected_request": ({}, _other_host),
     "invalid_input": ({}, _odd_fields),

@@ -34,6 +34,7 @@ from watchword.stores.sql.engine import FEED_NAME, Database, parse
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.outbox import SqlOutbox
 from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.roles import SqlRoles
 from watchword.stores.sql.scratch import SqlScratch
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.users import SqlUsers
@@ -169,6 +170,7 @@ class Home:
                 keys=keys,
                 revocations=SqlRevocations(self.db, clock, policy, self._feed_url),
                 scratch=self._scratch(clock),
+                roles=SqlRoles(self.db),
                 outbox=SqlOutbox(self.db),
                 post=Post(),
                 accounts=self._accounts(),

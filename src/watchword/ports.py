@@ -5,7 +5,7 @@ can't be reached; then nothing was changed, or (a connection that breaks during 
 `watchword.testing.contracts` holds the suites that every adapter passes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -17,6 +17,7 @@ from watchword.core.mail import Mail, Queued
 from watchword.core.models import Credentials, Revoked, Session, U_co
 from watchword.core.opaque import Presented
 from watchword.core.published import Metadata, PublishedKeys
+from watchword.core.roles import Holding, Role
 
 
 class Added(Enum):
@@ -339,6 +340,58 @@ class Accounts(Protocol):
         account or finds none."""
 
 
+class Roles(Protocol):
+    """Roles, and what was given to whoever has one, beside the accounts: these keep what comes of it (`Users.set_scopes`),
+    so that nothing else has to ask here. A change of a role leaves its members unsettled, until each was brought to it.
+    """
+
+    async def put(self, name: str, scopes: frozenset[str], description: str | None) -> Role | None:
+        """Make or change a role; the role as it then is. Without a description it keeps the one it has.
+
+        None, and no change, while somebody has it still from before it was removed: nobody gets a new role by an old name.
+        """
+
+    async def remove(self, name: str) -> bool:
+        """Let a role give nothing any more. Of any number of callers exactly one gets True."""
+
+    async def listed(self) -> Sequence[Role]:
+        """The roles that there are, in the order of their names."""
+
+    async def members(self, name: str | None, after: str, limit: int, *, unsettled: bool = False) -> Sequence[str]:
+        """At most `limit` users who have the role (any, for None), in the order of their ids, behind the id `after`.
+
+        With `unsettled` those alone who have to be brought to what they hold: to this role, or (for None) to anything.
+        """
+
+    async def of(self, user_ids: Collection[str]) -> Mapping[str, Holding]:
+        """What these users hold, each as of one moment; whoever never had a role is left out."""
+
+    async def hold(
+        self,
+        user_id: str,
+        direct: frozenset[str],
+        names: frozenset[str],
+        now: datetime,
+        *,
+        replacing: int | None,
+        settled: bool = False,
+    ) -> bool:
+        """Let the user hold exactly these scopes and roles, unsettled from now on unless said otherwise.
+
+        False, and no change, when one of the roles is not there, or the generation of what the user holds is not `replacing`
+        (None: there is nothing) any more: of any number of callers that replace one generation exactly one succeeds.
+        """
+
+    async def settle(self, holding: Holding) -> bool:
+        """Note that the account was brought to what the user holds. Roles that are removed are lost with that.
+
+        False, and no change, when the user holds something else by now, or one of the roles was changed: read again.
+        """
+
+    async def forget(self, user_id: str) -> None:
+        """The account is gone: nothing is held by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Once:
     """What `Scratch.keep` is given, to be kept in the transaction of another verb."""
@@ -367,6 +420,12 @@ class Outbox(Protocol):
 
     async def page(self, after: str, limit: int) -> Sequence[Queued]:
         """At most `limit` waiting mails in the order of their ids, behind the id `after`."""
+
+    async def retry(self, mail_id: str, now: datetime) -> bool:
+        """Let a mail be due now, whatever was in its way; whether it is there and its time is not over."""
+
+    async def discard(self, mail_id: str) -> Queued | None:
+        """Throw a mail away that was not delivered. Of any number of callers exactly one gets it."""
 
     async def prune(self, now: datetime, limit: int) -> int:
         """Remove at most `limit` mails whose time is over; how many there were."""

@@ -70,7 +70,7 @@ def test_every_public_thing_says_what_it_is() -> None:
 
 
 def test_a_port_has_at_most_eight_verbs_and_each_states_its_contract() -> None:
-    for port in (ports.Users, ports.Sessions, ports.Keys, ports.Revocations, ports.Audit):
+    for port in (ports.Users, ports.Sessions, ports.Keys, ports.Revocations, ports.Audit, ports.Roles):
         verbs = {name: verb for name, verb in vars(port).items() if inspect.isfunction(verb) and name[0] != "_"}
         verbs.pop("start", None), verbs.pop("stop", None)  # life and death are not verbs of the trade
         assert len(verbs) <= 8, port

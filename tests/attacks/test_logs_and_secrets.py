@@ -13,6 +13,7 @@ import sys
 import tomllib
 import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from tests import keyed, vectors
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, make_auth, open_house
 from tests.letterbox import last_mail
 
-from watchword import Settings, events
+from watchword import Principal, Settings, events
 from watchword.core import jose
 from watchword.core.events import Event
 from watchword.features.api_keys import rules
-from watchword.flows import accounts, signing_keys
+from watchword.flows import accounts, administration, post, roles, signing_keys
+from watchword.flows.kit import Kit
 from watchword.server.app import create_app
 
 KEY = "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"
@@ -127,6 +129,11 @@ TOLD: dict[type[Event], str] = {
     events.AccountDisowned: "an owner says that it was somebody else",
     events.Reauthenticated: "somebody shows once more who they are",
     events.ScopesChanged: "somebody may do more, or less",
+    events.RoleChanged: "a role is made or changed",
+    events.RoleGiven: "a role is given",
+    events.RoleTaken: "a role is taken away",
+    events.RoleRemoved: "a role is removed",
+    events.MailDiscarded: "a mail is thrown away",
     events.UserDisabled: "an account is locked",
     events.UserEnabled: "an account is unlocked",
     events.UserDeleted: "an account is removed",
@@ -140,6 +147,15 @@ TOLD: dict[type[Event], str] = {
     events.ServiceAccountCreated: "a service account is made",
     events.ServiceAccountDisabled: "a service account is disabled",
 }
+
+
+async def thrown_away(kit: Kit, by: str) -> None:
+    """A mail waits, and an administrator does not want it to go."""
+    now = kit.clock.now()
+    waiting = post.write(kit, "password-changed", ADA, "en", now, {}, timedelta(days=1))
+    await kit.outbox.add([waiting])
+    who = Principal(by, "", frozenset(), frozenset(), 0, {})
+    await administration.discard_mail(kit, who, waiting.id)
 
 
 def test_every_event_has_its_flow_here() -> None:
@@ -181,6 +197,11 @@ async def test_every_act_leaves_its_line(either: House, tmp_path: Path, caplog: 
     assert (await either.client.delete("/sessions", headers=login.headers)).status_code == 204
     await live_on(either)
     await accounts.grant(kit, user_id, ["admin"])
+    await roles.put(kit, "writer", frozenset({"items:*"}))
+    await roles.give(kit, user_id, "writer")
+    await roles.take(kit, user_id, "writer")
+    await roles.remove(kit, "writer")
+    await thrown_away(kit, user_id)
     await accounts.disable(kit, user_id)
     await accounts.enable(kit, user_id)
     await accounts.delete(kit, user_id)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from fastapi import Depends, FastAPI
 from tests.attacks.forger import claims_of
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
@@ -77,7 +78,7 @@ async def test_bob_neither_reads_nor_changes_what_is_ada_s(either: House) -> Non
     ada_id, _ = await either.register(ADA), await either.register(BOB)
     ada, bob = await either.login(ADA), await either.login(BOB)
     mine = [ada.session_id, ada_id, ADA]
-    routes = list(object_routes(either.app))
+    routes = [route for route in object_routes(either.app) if not route[1].startswith("/admin/")]  # those are below
     assert routes == [("DELETE", "/sessions/{session_id}")], "a new one needs an attack here"
     for method, path in routes:
         never = await either.client.request(method, path.format(session_id="a" * 26), headers=bob.headers)
@@ -95,6 +96,109 @@ async def test_bob_neither_reads_nor_changes_what_is_ada_s(either: House) -> Non
     assert (await either.client.request("DELETE", "/sessions", headers=headers, params=query)).status_code == 204
     assert (await either.me(ada)).status_code == 200
     await either.login(ADA)
+
+
+# The administrator's
+
+
+FILLED = {"user_id": "", "role": "writer", "session_id": "", "name": "writer", "mail_id": "a" * 26}
+"""What stands in a path: of these, the ids are those of the test."""
+
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /admin/users": {"email": "eve@example.com", "new_password": OTHER_PASSWORD, "scopes": ["watchword:admin"]},
+    "PUT /admin/users/{user_id}/scopes": {"scopes": ["watchword:admin"]},
+    "PUT /admin/roles/{name}": {"scopes": ["watchword:admin"]},
+}
+
+
+def admin_routes(app: FastAPI) -> list[tuple[str, str]]:
+    """Method and path of every route for administrators; the door is recognised by its path, as an attacker would."""
+    paths = app.openapi()["paths"]
+    return [
+        (method.upper(), path) for path, methods in paths.items() if path.startswith("/admin") for method in methods
+    ]
+
+
+async def try_all(house: House, headers: dict[str, str], filled: dict[str, str]) -> dict[str, httpx2.Response]:
+    """What each route for administrators says to whoever sends these headers."""
+    answers = {}
+    for method, path in admin_routes(house.app):
+        name, body = f"{method} {path}", BODIES.get(f"{method} {path}")
+        answers[name] = await house.client.request(method, path.format(**filled), headers=headers, json=body)
+    assert len(answers) >= 21
+    return answers
+
+
+async def test_only_administrators_administrate(either: House) -> None:
+    """LG-06: Bob, who has an account of his own, every scope that the application knows and some that look like it, tries all
+    routes for administrators, on himself and on Ada. He is told what he lacks, and nothing is changed; without a token, and
+    with one that is narrower than its owner, it is the same."""
+    ada_id, bob_id = await either.register(ADA), await either.register(BOB)
+    await either.grant(
+        BOB, "admin", "items:*", "watchword", "watchword:", "watchword:administrator", "watchwordx:*", "*"
+    )
+    await either.grant(ADA, "watchword:admin", "items:read")
+    ada, bob = await either.login(ADA, scope="items:read"), await either.login(BOB)
+    for target in (ada_id, bob_id):
+        filled = {**FILLED, "user_id": target, "session_id": ada.session_id}
+        for name, answer in (await try_all(either, {}, filled)).items():
+            assert answer.status_code == 401, name
+        for login in (bob, ada):
+            for name, answer in (await try_all(either, login.headers, filled)).items():
+                assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope"), name
+                assert 'scope="watchword:admin"' in answer.headers["www-authenticate"]
+    kit = await either.kit()
+    assert [one.user.email for one in await kit.users.page("", 9)] == [ADA, BOB]
+    assert (await row(either, BOB)).disabled_at is None
+    assert "watchword:admin" not in (await row(either, BOB)).scopes
+    assert (await kit.roles.listed(), len(await kit.keys.load())) == ([], 1)
+    assert (await either.me(ada)).status_code == (await either.me(bob)).status_code == 200
+
+
+async def test_what_an_administrator_changes_asks_for_somebody_who_is_there_now(either: House) -> None:
+    """LG-07: the administrator's laptop was left open since the morning. Whoever finds it may look; a refresh makes nothing
+    fresh, and each act is answered with what is wanted, before it is looked at (RFC 9470). The password opens it again."""
+    ada_id = await either.register(ADA)
+    await either.register(BOB)
+    await either.grant(BOB, "watchword:*")
+    left_open = await either.login(BOB)
+    either.clock.tick(301)
+    left_open = await either.refresh(left_open.refresh)
+    filled = {**FILLED, "user_id": ada_id, "session_id": "a" * 26}
+    for name, answer in (await try_all(either, left_open.headers, filled)).items():
+        if name.startswith("GET "):
+            assert answer.status_code in (200, 404), name
+            continue
+        assert (answer.status_code, answer.json()["code"]) == (401, "insufficient_user_authentication"), name
+        assert 'max_age="300"' in answer.headers["www-authenticate"]
+    assert (await row(either)).disabled_at is None
+    body = {"password": PASSWORD}
+    fresh = await either.client.post("/reauthenticate", json=body, headers=left_open.headers)
+    bearer = {"authorization": f"Bearer {fresh.json()['access_token']}"}
+    assert (await either.client.post(f"/admin/users/{ada_id}/disable", headers=bearer)).status_code == 204
+
+
+async def test_an_administrator_s_body_changes_what_it_names_and_no_more(either: House) -> None:
+    """LG-05: a page for administrators sends a whole form, into which somebody has smuggled more than was to be seen."""
+    await either.register(BOB)
+    await either.grant(BOB, "watchword:admin")
+    bob = await either.login(BOB)
+    extra = {name: value for name, value in PRESENTS.items() if name != "scopes"}
+    body = {**extra, "email": ADA, "new_password": OTHER_PASSWORD, "scopes": ["items:read"], "granted": ["admin"]}
+    answer = await either.client.post("/admin/users", json=body, headers=bob.headers)
+    assert answer.status_code == 201
+    made = await row(either)
+    assert made.scopes == {"items:read"}
+    assert (made.epoch, made.disabled_at, made.email_verified_at) == (0, None, None)
+    assert (made.id, made.created_at) == (answer.json()["id"], either.clock.now())
+    await either.client.put("/admin/roles/writer", json={**extra, "scopes": ["items:*"]}, headers=bob.headers)
+    for path in ("scopes", "roles/writer"):
+        body = {**extra, "scopes": []}
+        answer = await either.client.put(f"/admin/users/{made.id}/{path}", json=body, headers=bob.headers)
+        assert answer.status_code == 200
+    now = await row(either)
+    assert now.scopes == {"items:*"}
+    assert (now.id, now.email, now.epoch) == (made.id, ADA, 0)
 
 
 async def test_a_dangerous_route_asks_for_somebody_who_is_there_now(tmp_path: Path, sqlite_url: str) -> None:

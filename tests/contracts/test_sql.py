@@ -11,6 +11,7 @@ from watchword.stores.sql.audit import SqlAudit
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.keys import SqlKeys
 from watchword.stores.sql.revocations import SqlRevocations
+from watchword.stores.sql.roles import SqlRoles
 from watchword.stores.sql.scratch import SqlScratch
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.users import SqlUsers
@@ -20,6 +21,7 @@ from watchword.testing.contracts import (
     ImportsContract,
     KeysContract,
     RevocationsContract,
+    RolesContract,
     ScratchContract,
     SessionsContract,
     UsernamesContract,
@@ -43,6 +45,7 @@ async def stores(request: pytest.FixtureRequest, database_url: str) -> AsyncIter
         revocations=revocations,
         scratch=SqlScratch(db),
         audit=SqlAudit(db),
+        roles=SqlRoles(db),
         imports=users,
     )
     await revocations.stop()
@@ -78,4 +81,8 @@ class TestAudit(AuditContract):
 
 
 class TestImports(ImportsContract):
+    pass
+
+
+class TestRoles(RolesContract):
     pass

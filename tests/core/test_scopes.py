@@ -83,11 +83,89 @@ def test_the_text_is_sorted_with_single_spaces() -> None:
     assert scopes.text(()) == ""
 
 
-@given(st.none() | st.frozensets(WORDS, max_size=5), st.frozensets(WORDS, max_size=5))
+THINGS = st.sampled_from(["items", "items:read", "items:a", "items:a:b", "itemsx:read", "orders:read", "a", "*", "a*"])
+WILD = THINGS | st.sampled_from(["items:*", "items:a:*", "orders:*", "a:*", ":*", "*:*"]) | WORDS
+SETS = st.frozensets(WILD, max_size=6)
+
+
+@given(st.none() | SETS, SETS)
 def test_nobody_is_granted_what_he_may_not_have(asked: frozenset[str] | None, may: frozenset[str]) -> None:
     granted = scopes.grant(asked, may)
-    assert granted <= may
-    assert asked is None or granted == asked & may
+    assert scopes.covers(may, granted)
+    assert asked is None or scopes.covers(asked, granted)
+
+
+PLAIN = st.frozensets(WORDS.filter(lambda word: not word.endswith(scopes.WILDCARD)), max_size=5)
+
+
+@given(PLAIN, PLAIN)
+def test_words_without_wildcards_are_compared_letter_by_letter(one: frozenset[str], other: frozenset[str]) -> None:
+    assert scopes.grant(one, other) == one & other
+    assert scopes.covers(one, other) == (other <= one)
+
+
+@given(SETS, SETS)
+def test_narrowing_keeps_all_that_both_have(old: frozenset[str], may: frozenset[str]) -> None:
+    """What both cover, what they have in common covers too; so nobody loses what is still theirs."""
+    kept = scopes.narrowed(old, may)
+    for word in old | may:
+        both = scopes.covers(old, frozenset({word})) and scopes.covers(may, frozenset({word}))
+        assert scopes.covers(kept, frozenset({word})) == both
+
+
+@given(SETS, SETS)
+def test_narrowing_twice_is_narrowing_once_and_the_order_does_not_matter(
+    old: frozenset[str], may: frozenset[str]
+) -> None:
+    kept = scopes.narrowed(old, may)
+    assert scopes.narrowed(kept, may) == kept == scopes.narrowed(may, old)
+    assert scopes.narrowed(old, old) == old
+
+
+@given(SETS, SETS, SETS)
+def test_whoever_may_more_gets_no_less(old: frozenset[str], may: frozenset[str], more: frozenset[str]) -> None:
+    assert scopes.covers(scopes.narrowed(old, may | more), scopes.narrowed(old, may))
+    assert not scopes.covers(may, old) or scopes.covers(may | more, old)
+
+
+@given(SETS, SETS, SETS)
+def test_who_covers_whoever_covers_covers(one: frozenset[str], two: frozenset[str], three: frozenset[str]) -> None:
+    assert scopes.covers(one, one)
+    assert not (scopes.covers(one, two) and scopes.covers(two, three)) or scopes.covers(one, three)
+
+
+@pytest.mark.parametrize(
+    ("held", "needed", "covered"),
+    [
+        ("items:*", "items:read", True),
+        ("items:*", "items:a:b", True),
+        ("items:*", "items:*", True),
+        ("items:*", "items:a:*", True),
+        ("items:*", "items:", True),
+        ("items:*", "items", False),
+        ("items:*", "itemsx:read", False),
+        ("items:*", "Items:read", False),
+        ("items:a:*", "items:*", False),
+        ("items:read", "items:*", False),
+        ("*", "items:read", False),
+        ("items*", "items:read", False),
+        ("*:*", "items:read", False),
+        ("items:* orders:read", "items:read orders:read", True),
+        ("items:* orders:read", "items:read orders:write", False),
+        ("", "items:read", False),
+        ("items:read", "", True),
+        ("watchword:*", "watchword:admin", True),
+    ],
+)
+def test_a_wildcard_covers_what_is_below_it_and_nothing_beside(held: str, needed: str, covered: bool) -> None:
+    """The attack: whoever holds one wildcard, and reaches what only looks alike."""
+    assert scopes.covers(scopes.parse(held), scopes.parse(needed)) is covered
+
+
+def test_a_wildcard_and_what_is_below_it_have_the_smaller_one_in_common() -> None:
+    wild, plain = frozenset({"items:*"}), frozenset({"items:read", "orders:read"})
+    assert scopes.grant(wild, plain) == scopes.grant(plain, wild) == {"items:read"}
+    assert scopes.narrowed(frozenset({"items:a:*", "items"}), wild) == {"items:a:*"}
 
 
 def test_who_asks_for_nothing_in_particular_gets_all_that_he_may_have_and_who_asks_for_the_empty_set_gets_it() -> None:

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from watchword import Auth, Settings
 from watchword.core.passwords import Argon2Parameters
-from watchword.flows import accounts
+from watchword.flows import accounts, roles
 from watchword.flows.kit import Kit
 from watchword.web.lines import CLOSE_CODE
 
@@ -149,6 +149,36 @@ async def test_a_scope_that_is_taken_away_ends_the_tokens_and_not_the_session(
         for url in d.urls:
             assert (await d.client.get(f"{url}/items/", headers=bearer)).status_code == 200
             assert (await d.client.get(f"{url}/written", headers=bearer)).status_code == 403
+
+
+async def test_a_role_that_gives_less_ends_the_tokens_of_all_who_have_it_and_no_session(
+    running: tuple[str, list[fleet.Worker]], tmp_path: Path
+) -> None:
+    """TC-11: a right that came by a role must not be used on, either, on no worker and by none of many."""
+    async with deployment(running, tmp_path) as d:
+        await roles.put(d.kit, "writer", frozenset({"items:*"}))
+        people = [await d.signed_in() for _ in range(3)]
+        for one in people:
+            await roles.give(d.kit, one.user_id, "writer")
+        bearers = [await refreshed(d, one) for one in people]
+        for bearer in bearers:
+            assert (await d.client.get(f"{d.urls[1]}/written", headers=bearer)).status_code == 200
+        await roles.put(d.kit, "writer", frozenset({"items:read"}))
+        for one, bearer in zip(people, bearers, strict=True):
+            await d.refused_everywhere(bearer)
+            again = await refreshed(d, one)
+            for url in d.urls:
+                assert (await d.client.get(f"{url}/items/", headers=again)).status_code == 200
+                assert (await d.client.get(f"{url}/written", headers=again)).status_code == 403
+
+
+async def refreshed(d: Deployment, who: SignedIn) -> dict[str, str]:
+    """The header of the next access token of the same session."""
+    refresh = {"grant_type": "refresh_token", "refresh_token": who.tokens["refresh_token"]}
+    answer = await d.client.post(f"{d.urls[1]}/refresh", data=refresh)
+    assert answer.status_code == 200, answer.text
+    who.tokens = answer.json()
+    return {"Authorization": f"Bearer {who.tokens['access_token']}"}
 
 
 async def test_an_open_websocket_on_another_worker_is_closed(

@@ -29,7 +29,7 @@ CLAIMS = frozenset({"position", "hash", "begins", "because", "made_at"})
 IN_THE_OPEN = frozenset(
     {
         "session_id", "generation", "because", "kid", "alg", "signs_from", "keys", "sessions", "deletes_at", "key_id",
-        "successor_id", "account_id", "by",
+        "successor_id", "account_id", "by", "role", "mail_id", "kind",
     }
 )  # fmt: skip
 """The fields of events that stand in the chain in plain text. Every other one is taken for personal, a new one too: what was

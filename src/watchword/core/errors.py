@@ -22,6 +22,7 @@
     │   └── NotAtRoot             404 not_at_root                metadata under a mount; RFC 8414 3
     ├── UsernameTaken             409 username_taken
     ├── StillReferenced           409 still_referenced           other tables hold on to the account
+    ├── OwnAccount                409 own_account                an administrator would shut himself out
     ├── TooLarge                  413 request_too_large          before anything is parsed
     ├── Misdirected               421 misdirected_request        a loopback issuer reached by another name
     ├── InvalidInput              422 invalid_input
@@ -182,6 +183,19 @@ class StillReferenced(
     default="Other data still belongs to this account. Delete or reassign that first, or disable the account.",
 ):
     """The account can't be deleted while rows of the application's own tables point to it. Nothing was changed."""
+
+
+class OwnAccount(
+    AuthError,
+    code="own_account",
+    status=409,
+    default=(
+        "You would shut yourself out, and perhaps nobody would be left to let you in again. Ask another administrator, or use "
+        "the command line on the server: watchword users, watchword roles."
+    ),
+):
+    """An administrator would delete or disable the account in use, or take from it the right to administrate. Nothing was
+    changed."""
 
 
 class TooLarge(AuthError, code="request_too_large", status=413, default="The request is too large."):

@@ -1,4 +1,8 @@
-"""Facts after the commit. An event holds nothing that could be used to get in."""
+"""Facts after the commit. An event holds nothing that could be used to get in.
+
+What an administrator can do over HTTP tells who did (`by`, an id). It is None where it was done in another way: by the user,
+at the command line, or by a program.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +18,8 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Registered(Event):
     """An account was made."""
+
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ class SessionClosed(Event):
     """One session was ended: by logging out, from the list of sessions, or to make room for a new one."""
 
     session_id: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class SessionsEnded(Event):
     """All sessions of the user (or all but the one in use) were ended."""
 
     because: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +141,60 @@ class Reauthenticated(Event):
 class ScopesChanged(Event):
     """What the user may do was changed."""
 
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChanged(Event):
+    """A role was made, or gives other scopes now."""
+
+    role: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRemoved(Event):
+    """A role was removed; whoever had it has lost it."""
+
+    role: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleGiven(Event):
+    """A role was given to the user."""
+
+    role: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleTaken(Event):
+    """A role was taken from the user."""
+
+    role: str
+    by: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class UserDisabled(Event):
     """The account was disabled."""
+
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UserEnabled(Event):
     """The account was enabled again."""
 
+    by: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class UserDeleted(Event):
     """The account was deleted."""
+
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +204,7 @@ class KeyPublished(Event):
     kid: str
     alg: str
     signs_from: datetime
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +227,15 @@ class KeysAbandoned(Event):
 
     keys: int
     sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailDiscarded(Event):
+    """A mail that waited to be delivered was thrown away."""
+
+    mail_id: str
+    kind: str
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

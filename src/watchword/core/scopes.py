@@ -1,4 +1,8 @@
-"""Scopes: sets of words. RFC 6749 3.3."""
+"""Scopes: sets of words. RFC 6749 3.3.
+
+A word that ends in `:*` is a wildcard: whoever holds `items:*` holds every scope that begins with `items:`, also `items:a:b`
+and `items:a:*`, and not `items`. There is no wildcard for everything: a bare `*` is a word as any other.
+"""
 
 import re
 from collections.abc import Iterable
@@ -7,6 +11,10 @@ from watchword.core.errors import InvalidRequest
 
 TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,64}")
 MAX_SCOPES = 64
+WILDCARD = ":*"
+
+ADMIN = "watchword:admin"
+"""What the administration of the house itself asks for."""
 
 
 def parse(text: str) -> frozenset[str]:
@@ -25,6 +33,23 @@ def text(scopes: Iterable[str]) -> str:
     return " ".join(sorted(scopes))
 
 
+def covers(held: frozenset[str], needed: frozenset[str]) -> bool:
+    """Whether whoever holds the one set has all of the other."""
+    return needed <= held or needed == _below(needed, held)
+
+
 def grant(asked: frozenset[str] | None, may: frozenset[str]) -> frozenset[str]:
-    """What a login gets: what it asks for ∩ what it may have; all it may have when it asks for nothing."""
-    return may if asked is None else asked & may
+    """What a login gets: what it asks for as far as it may have it; all it may have when it asks for nothing."""
+    return may if asked is None else narrowed(asked, may)
+
+
+def narrowed(old: frozenset[str], may: frozenset[str]) -> frozenset[str]:
+    """What two sets have in common: the words of each that the other covers. `items:*` and `items:read` have `items:read` in
+    common, whichever of them is the old one."""
+    return _below(old, may) | _below(may, old)
+
+
+def _below(words: frozenset[str], held: frozenset[str]) -> frozenset[str]:
+    """Those of the words that `held` covers."""
+    prefixes = tuple(word[:-1] for word in held if word.endswith(WILDCARD))
+    return frozenset(word for word in words if word in held or word.startswith(prefixes))

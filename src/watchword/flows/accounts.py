@@ -1,6 +1,6 @@
 """What an operator does to accounts. Every act that takes something away ends the tokens concerned, on every worker."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from watchword.core import emails, lookalikes, opaque
 from watchword.core.errors import InvalidInput, NotFound
@@ -8,25 +8,30 @@ from watchword.core.events import (
     Event,
     PasswordChanged,
     Registered,
-    ScopesChanged,
     UserDeleted,
     UserDisabled,
     UserEnabled,
 )
 from watchword.core.models import NOWHERE, Account, Credentials, Revoked
 from watchword.flows import password as passwords
+from watchword.flows import roles
 from watchword.flows.kit import Kit
 from watchword.ports import Added, Ending, NewUser
 
 CURE = "See who there is: watchword users list"
 
 
-async def add(kit: Kit, email: str, password: str, username: str | None, scopes: frozenset[str]) -> Account:
-    """Make an account. Raises InvalidInput (also when address or username is taken) and WeakPassword."""
+async def add(
+    kit: Kit, email: str, password: str | None, username: str | None, scopes: frozenset[str], *, by: str | None = None
+) -> Account:
+    """Make an account; without a password its owner chooses one by a mailed link. Raises InvalidInput (also when address or
+    username is taken) and WeakPassword."""
     email = emails.accept_email(email)
     username = None if username is None else lookalikes.accept(emails.accept_username(username))
-    await passwords.accept_for(kit, password, email, username)
-    new_hash = await kit.hashing.hash(password)
+    new_hash = None
+    if password is not None:
+        await passwords.accept_for(kit, password, email, username)
+        new_hash = await kit.hashing.hash(password)
     added = await kit.users.add(NewUser(kit.new_id(), email, username, new_hash, scopes, kit.clock.now()))
     if added is not Added.ADDED:
         field = "email" if added is Added.EMAIL_TAKEN else "username"
@@ -34,7 +39,7 @@ async def add(kit: Kit, email: str, password: str, username: str | None, scopes:
     found = await kit.users.find(email)
     if found is None:
         raise NotFound("the new user is gone already")
-    kit.announce(Registered(found.user.id))
+    kit.announce(Registered(found.user.id, by=by))
     return found.user
 
 
@@ -55,29 +60,37 @@ async def find(kit: Kit, whom: str) -> Account:
     return found.user
 
 
-async def grant(kit: Kit, user_id: str, scopes: Iterable[str]) -> frozenset[str]:
+async def grant(kit: Kit, user_id: str, scopes: Iterable[str], *, by: str | None = None) -> frozenset[str]:
     """Add scopes; what the user may do then. Live sessions get them at their next refresh."""
-    return await _set_scopes(kit, user_id, lambda old: old | frozenset(scopes))
+    return await roles.change_direct(kit, user_id, lambda old: old | frozenset(scopes), by=by)
 
 
-async def revoke(kit: Kit, user_id: str, scopes: Iterable[str]) -> frozenset[str]:
-    """Take scopes away; what the user may do then. The access tokens that carry them are dead, the sessions live on."""
-    return await _set_scopes(kit, user_id, lambda old: old - frozenset(scopes))
+async def revoke(kit: Kit, user_id: str, scopes: Iterable[str], *, by: str | None = None) -> frozenset[str]:
+    """Take scopes away that were granted directly; what the user may do then, by their roles too. The access tokens that carry
+    what is lost are dead, the sessions live on."""
+    return await roles.change_direct(kit, user_id, lambda old: old - frozenset(scopes), by=by)
 
 
-async def disable(kit: Kit, user_id: str) -> None:
+async def set_scopes(kit: Kit, user_id: str, scopes: frozenset[str], *, by: str | None = None) -> frozenset[str]:
+    """Let exactly these scopes be granted directly; what the user may do then, by their roles too."""
+    return await roles.change_direct(kit, user_id, lambda _: scopes, by=by)
+
+
+async def disable(kit: Kit, user_id: str, *, by: str | None = None) -> None:
     """Lock the account and end all its sessions. Raises NotFound."""
-    _done(kit, await kit.users.set_disabled(user_id, True, kit.clock.now()), UserDisabled(user_id))
+    _done(kit, await kit.users.set_disabled(user_id, True, kit.clock.now()), UserDisabled(user_id, by=by))
 
 
-async def enable(kit: Kit, user_id: str) -> None:
+async def enable(kit: Kit, user_id: str, *, by: str | None = None) -> None:
     """Unlock the account. Raises NotFound."""
-    _done(kit, await kit.users.set_disabled(user_id, False, kit.clock.now()), UserEnabled(user_id))
+    _done(kit, await kit.users.set_disabled(user_id, False, kit.clock.now()), UserEnabled(user_id, by=by))
 
 
-async def delete(kit: Kit, user_id: str) -> None:
-    """Remove the account with its sessions. Raises NotFound."""
-    _done(kit, await kit.users.remove(user_id, kit.clock.now()), UserDeleted(user_id))
+async def delete(kit: Kit, user_id: str, *, by: str | None = None) -> None:
+    """Remove the account with its sessions and roles. Raises NotFound."""
+    revoked = await kit.users.remove(user_id, kit.clock.now())
+    await kit.roles.forget(user_id)
+    _done(kit, revoked, UserDeleted(user_id, by=by))
 
 
 async def set_password(kit: Kit, user_id: str, new: str) -> None:
@@ -87,16 +100,6 @@ async def set_password(kit: Kit, user_id: str, new: str) -> None:
     new_hash = await kit.hashing.hash(new)
     revoked = await passwords.replace(kit, user, new_hash, NOWHERE, kit.clock.now(), ending=Ending.ALL)
     _done(kit, revoked, PasswordChanged(user_id))
-
-
-async def _set_scopes(kit: Kit, user_id: str, change: Callable[[frozenset[str]], frozenset[str]]) -> frozenset[str]:
-    """Read, change, and replace what was read; whoever was overtaken reads again, so no change is lost."""
-    while True:
-        old = (await _get(kit, user_id)).user.scopes
-        revoked = await kit.users.set_scopes(user_id, change(old), kit.clock.now(), replacing=old)
-        if revoked is not None:
-            kit.announce(ScopesChanged(user_id), revoked)
-            return change(old)
 
 
 async def _get(kit: Kit, user_id: str) -> Credentials[Account]:

@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from watchword.core import audit
+from watchword.core import audit, scopes
 from watchword.core.audit import Row
 from watchword.core.errors import InsufficientScope, InvalidToken
 from watchword.core.events import UserDeleted
 from watchword.core.models import Principal
 from watchword.flows.kit import Kit
-
-ADMIN = "watchword:admin"
-"""The scope that reads everybody's events."""
 
 PAGE = 1000
 """Rows that are read at once."""
@@ -30,9 +27,9 @@ async def listed(
 ) -> Sequence[Row]:
     """Events, the newest first: one's own, or (with the scope `watchword:admin`) everybody's. Raises InsufficientScope."""
     whose = user_id
-    if ADMIN not in who.scopes:
+    if not scopes.covers(who.scopes, frozenset({scopes.ADMIN})):
         if user_id not in (None, who.user_id):
-            raise InsufficientScope("events of another user", needed=frozenset({ADMIN}))
+            raise InsufficientScope("events of another user", needed=frozenset({scopes.ADMIN}))
         whose = who.user_id
     return await kit.audit.page(before=before, limit=limit, user_id=whose, kind=kind)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from watchword.core import scopes as words
 from watchword.core import tokens
 from watchword.core.cache import END
 from watchword.core.errors import (
@@ -110,7 +111,7 @@ def require(
     kit: Checking, who: Principal, scopes: frozenset[str], max_age: int | None, methods: frozenset[str]
 ) -> None:
     """Raise InsufficientScope or StepUpRequired unless the principal has all of it. `max_age` is in seconds."""
-    if not scopes <= who.scopes:
+    if not words.covers(who.scopes, scopes):
         raise InsufficientScope("the token lacks a scope", needed=scopes)
     if max_age is not None:
         signed_in(who, max_age)

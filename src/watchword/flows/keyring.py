@@ -99,7 +99,9 @@ class Keyring:
             logger.error("no signing key was made: %s", error)
             return False
 
-    async def publish(self, records: Sequence[KeyRecord], signs_from: datetime, now: datetime) -> KeyRecord | None:
+    async def publish(
+        self, records: Sequence[KeyRecord], signs_from: datetime, now: datetime, *, by: str | None = None
+    ) -> KeyRecord | None:
         """Make the key that follows these records; None when another worker was first, or they were sealed anew.
 
         Raises ConfigError while the database is sealed with a master key that is not in this worker's list.
@@ -110,7 +112,7 @@ class Keyring:
         made = self._make(len(records) and records[-1].generation, signs_from, now, self._masters[own])
         added = await self._store.add(made, self._checks[own])
         if added:
-            self.announce(KeyPublished(None, made.kid, made.alg, signs_from))
+            self.announce(KeyPublished(None, made.kid, made.alg, signs_from, by=by))
         await self._load()
         return made if added else None
 

@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     from watchword.flows.keyring import Keyring
     from watchword.flows.post import Post
     from watchword.flows.recording import Recorder
-    from watchword.ports import Accounts, Audit, Change, Keys, Mailer, Outbox, Revocations, Scratch, Sessions, Users
+    from watchword.ports import (
+        Accounts,
+        Audit,
+        Change,
+        Keys,
+        Mailer,
+        Outbox,
+        Revocations,
+        Roles,
+        Scratch,
+        Sessions,
+        Users,
+    )
 
 logger: logging.Logger = logging.getLogger("watchword.audit")
 
@@ -117,6 +129,7 @@ class Kit:
     keys: "Keys"
     revocations: "Revocations"
     scratch: "Scratch"
+    roles: "Roles"
     outbox: "Outbox"
     post: "Post"
     keyring: "Keyring"

@@ -79,6 +79,7 @@ async def delete(kit: Kit, who: Principal, client: Client = NOWHERE) -> Account 
     user = await authenticate.user(kit, who)
     if kit.accounts is None or not kit.policy.deletion_grace:
         revoked = await kit.users.remove(user.id, now)
+        await kit.roles.forget(user.id)
         await _good_bye(kit, user, client)
         kit.announce(UserDeleted(user.id), revoked or (), client)
         return None
@@ -118,6 +119,7 @@ async def delete_due(kit: Kit, limit: int) -> int:
             continue
         if found is not None and revoked is not None:
             deleted += 1
+            await kit.roles.forget(user_id)
             await _good_bye(kit, found.user, NOWHERE)
             kit.announce(UserDeleted(user_id), revoked)
     return deleted
@@ -127,8 +129,9 @@ async def export(kit: Kit, who: Principal) -> dict[str, Any]:
     """What is held about the user, in plain values. Nothing of it lets anybody in. GDPR 15, 20."""
     user = await authenticate.user(kit, who)
     sessions = await kit.sessions.of_user(user.id, kit.clock.now())
-    said = {
-        "account": _account(user),
+    holding = (await kit.roles.of([user.id])).get(user.id)
+    said: dict[str, Any] = {
+        "account": _account(user) | {"roles": sorted(holding.names) if holding else []},
         "sessions": [_session(one) for one in sessions],
         "events": await _events(kit, user),
     }

@@ -1,6 +1,6 @@
 """Showing once more who one is, before something dangerous. RFC 9470."""
 
-from watchword.core import tokens
+from watchword.core import scopes, tokens
 from watchword.core.errors import InvalidToken
 from watchword.core.events import Reauthenticated
 from watchword.core.models import NOWHERE, Client, Principal, Tokens
@@ -23,7 +23,7 @@ async def by_password(kit: Kit, who: Principal, password: str, client: Client = 
         raise InvalidToken("the session has ended")
     await authenticate.user(kit, who)
     kit.announce(Reauthenticated(who.user_id, session.id), client=client)
-    granted = who.scopes & session.scopes
+    granted = scopes.narrowed(who.scopes, session.scopes)
     claims = await extra_claims(kit, session) if kit.claims else None
     access = tokens.issue(kit.keyring.ring, kit.policy, session, granted, kit.entropy(16), now, claims)
     return Tokens(access, "", tokens.lifetime(kit.policy, session, now), granted)

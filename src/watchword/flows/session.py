@@ -87,24 +87,28 @@ async def refresh(
     return tokens.pair(ring, policy, session, granted, presented.r, kit.entropy(16), now, claims)
 
 
-async def close(kit: Kit, session_id: str, user_id: str | None = None, client: Client = NOWHERE) -> bool:
+async def close(
+    kit: Kit, session_id: str, user_id: str | None = None, client: Client = NOWHERE, *, by: str | None = None
+) -> bool:
     """End one session (of this user, where given) with every token made from it; whether it was alive."""
     revoked = await kit.sessions.close(session_id, user_id, kit.clock.now())
     if revoked:
-        kit.announce(SessionClosed(revoked[0].user_id, session_id), revoked, client)
+        kit.announce(SessionClosed(revoked[0].user_id, session_id, by=by), revoked, client)
     return bool(revoked)
 
 
-async def close_listed(kit: Kit, session_id: str, user_id: str, client: Client = NOWHERE) -> None:
+async def close_listed(
+    kit: Kit, session_id: str, user_id: str, client: Client = NOWHERE, *, by: str | None = None
+) -> None:
     """End a session from its owner's list. Raises NotFound when it is not alive, or is not theirs."""
-    if not opaque.is_identifier(session_id) or not await close(kit, session_id, user_id, client):
+    if not opaque.is_identifier(session_id) or not await close(kit, session_id, user_id, client, by=by):
         raise NotFound("no such live session of this user")
 
 
-async def close_all(kit: Kit, user_id: str, client: Client = NOWHERE) -> tuple[Revoked, ...]:
+async def close_all(kit: Kit, user_id: str, client: Client = NOWHERE, *, by: str | None = None) -> tuple[Revoked, ...]:
     """End every session of a user, this one included; what was revoked."""
     revoked = await kit.sessions.close_all(user_id, kit.clock.now())
-    kit.announce(SessionsEnded(user_id, "logged out everywhere"), revoked, client)
+    kit.announce(SessionsEnded(user_id, "logged out everywhere", by=by), revoked, client)
     return revoked
 
 
@@ -168,7 +172,7 @@ async def _look_ahead(
 
 async def _look_at(kit: Kit, session: Session, asked: frozenset[str] | None) -> Mapping[str, Any] | None:
     """The hook's claims for the session. Raises InvalidScope, and InvalidGrant for a host's user who is gone."""
-    if asked is not None and not asked <= session.scopes:
+    if asked is not None and not scopes.covers(session.scopes, asked):
         raise InvalidScope("a refresh may only narrow")
     if kit.hosts_users:
         await _refuse_gone(kit, session)

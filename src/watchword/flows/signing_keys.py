@@ -102,7 +102,7 @@ async def find(kit: Kit, whom: str) -> Listed:
     return named[0]
 
 
-async def publish(kit: Kit, *, at_once: bool = False) -> Published:
+async def publish(kit: Kit, *, at_once: bool = False, by: str | None = None) -> Published:
     """Publish a successor though none is due: it signs after the publish-ahead time, or `at_once`.
 
     Of any number of callers exactly one makes it; the others get the same key. Raises ConfigError while the database is
@@ -116,7 +116,7 @@ async def publish(kit: Kit, *, at_once: bool = False) -> Published:
             return Published(made, False, keys.signing(kit.keyring.ring.records, now))
         newest = keys.newest_able(records)
         signs_from = now if at_once or newest is None else keys.publish_time(newest, now)
-        made = await kit.keyring.publish(records, signs_from, now)
+        made = await kit.keyring.publish(records, signs_from, now, by=by)
         if made is not None:
             return Published(made, True, keys.signing(kit.keyring.ring.records, now))
 

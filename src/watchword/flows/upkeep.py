@@ -12,7 +12,7 @@ from datetime import datetime
 
 from watchword.core.errors import AuthError
 from watchword.core.policy import CLOCK_JUMP
-from watchword.flows import audit, particulars
+from watchword.flows import audit, particulars, roles
 from watchword.flows.annex import Prune
 from watchword.flows.kit import Kit
 
@@ -38,13 +38,16 @@ once, where somebody keeps at it, since more may die in an hour than is pruned i
 DELETIONS = 100
 """Accounts that are deleted in one round, since their owners wanted it."""
 
+ROLES = 10_000
+"""Accounts that are brought to their roles in one round, where whoever changed a role did not come to the end."""
+
 SAMPLES, SAMPLE = 4, 64
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What one round of upkeep did: how many rows were forgotten, whether this worker published a signing key, and whether
-    there was no time for all that is dead."""
+    """What one round of upkeep did: how many rows were forgotten, how many accounts brought to their roles, whether this
+    worker published a signing key, and whether there was no time for all of it."""
 
     sessions: int
     revocations: int
@@ -55,13 +58,15 @@ class Done:
     accounts: int = 0
     features: int = 0
     events: int = 0
+    roles: int = 0
     left: bool = False
 
 
 async def run(kit: Kit) -> Done:
-    """Rotate the signing key if that is due, see what password hashes there are, prune what is dead, or old in the audit log.
+    """Rotate the signing key if that is due, see what password hashes there are, finish what changes of roles have left, and
+    prune what is dead, or old in the audit log.
 
-    All of it is dead only where it stays so when the clock is set back by `CLOCK_JUMP`.
+    What is pruned is dead only where it stays so when the clock is set back by `CLOCK_JUMP`.
     """
     now = kit.clock.now()
     dead_by = now - CLOCK_JUMP
@@ -79,8 +84,9 @@ async def run(kit: Kit) -> Done:
         removed, left = await _pruned(kit, dead_by, prune)
         features, further = features + removed, further or left
     events, older = await _pruned(kit, dead_by, lambda _, limit: kit.audit.prune(old, limit))
-    left = some or more or others or unsent or further or older or deleted == DELETIONS
-    return Done(sessions, revocations, rotated, keys, attempts, mails, deleted, features, events, left=left)
+    settled = await roles.settle_left(kit, ROLES)
+    left = some or more or others or unsent or further or older or deleted == DELETIONS or settled == ROLES
+    return Done(sessions, revocations, rotated, keys, attempts, mails, deleted, features, events, settled, left=left)
 
 
 async def _pruned(kit: Kit, dead_by: datetime, prune: Prune) -> tuple[int, bool]:

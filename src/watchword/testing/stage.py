@@ -18,6 +18,7 @@ from watchword.core.clock import system_entropy
 from watchword.core.errors import ConfigError
 from watchword.core.models import Account, Client, Proof, Tokens
 from watchword.core.passwords import Argon2Parameters
+from watchword.core.scopes import covers
 from watchword.flows import accounts, session
 from watchword.flows.kit import Kit
 from watchword.ports import Added, NewUser
@@ -171,7 +172,7 @@ async def _user(kit: Kit, whom: str | Account, scopes: frozenset[str]) -> Accoun
     """The account as it is now, with at least these scopes."""
     found = await (kit.users.find(whom) if isinstance(whom, str) else kit.users.get(whom.id))
     if found is not None:
-        if scopes <= found.user.scopes:
+        if covers(found.user.scopes, scopes):
             return found.user
         await accounts.grant(kit, found.user.id, scopes)
         return await accounts.find(kit, found.user.id)

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Mount, compile_path
 
 from watchword.core.errors import ConfigError
 
-ALL = "GET", "POST", "DELETE"
+ALL = "GET", "POST", "PUT", "PATCH", "DELETE"
 """What a mount takes away from ours: everything."""
 
 SAMPLES = "x/y", "x", "1", "00000000-0000-0000-0000-000000000000"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter
 
 from watchword.web.accounts import account_routes, particulars_routes
+from watchword.web.administration import administration_routes
 from watchword.web.audit import audit_routes
 from watchword.web.collisions import refuse
 from watchword.web.guard import Guard, Open
@@ -32,6 +33,7 @@ def below_prefix(open_house: Open, guard: Guard, offers: Offers, texts: Callable
         routers.append(particulars_routes(open_house, guard, offers))
     if offers.mails:
         routers += [recovery_routes(open_house, guard, accounts=offers.accounts), page_routes(open_house, texts)]
+    routers.append(administration_routes(open_house, guard))
     if offers.services:
         routers.append(revocation_routes(open_house))
     return routers

@@ -188,6 +188,108 @@ class EventsAnswer(BaseModel):
     before: Annotated[int | None, Field(description="ask with this for those before them; null where there are none")]
 
 
+Words = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=64)]
+
+
+class NewUserBody(Body):
+    """An account that an administrator makes."""
+
+    email: Text
+    username: Text | None = None
+    new_password: Annotated[Text | None, Field(description="left out: the owner asks for a link to one")] = None
+    scopes: Words = []
+
+
+class ScopesBody(Body):
+    """Exactly the scopes that are granted directly."""
+
+    scopes: Words
+
+
+class RoleBody(Body):
+    """What a role gives."""
+
+    scopes: Words
+    description: Annotated[Text | None, Field(description="for people; left out: it stays")] = None
+
+
+class UserAnswer(BaseModel):
+    """An account, as administrators see it."""
+
+    id: str
+    email: str
+    username: str | None
+    scopes: Annotated[list[str], Field(description="what the user may do, all in all")]
+    granted: Annotated[list[str], Field(description="of that, what was granted directly")]
+    roles: list[str]
+    disabled: bool
+    created_at: datetime
+    email_verified: bool
+    deletes_at: Annotated[datetime | None, Field(description="when the account goes, as its owner wants")]
+
+
+class UsersAnswer(BaseModel):
+    """A page of accounts, in the order of their addresses."""
+
+    users: list[UserAnswer]
+    after: Annotated[str | None, Field(description="where the next page begins; null behind the last one")]
+
+
+class RoleAnswer(BaseModel):
+    """A role."""
+
+    name: str
+    scopes: list[str]
+    description: str
+
+
+class RoleShown(RoleAnswer):
+    """A role, and a page of those who have it."""
+
+    members: Annotated[list[str], Field(description="the ids of users")]
+    after: Annotated[str | None, Field(description="where the next page begins; null behind the last one")]
+
+
+class SigningKeyAnswer(BaseModel):
+    """A signing key; nothing of it is secret."""
+
+    kid: str
+    alg: str
+    generation: int
+    state: str
+    created_at: datetime
+    signs_from: datetime
+    verifies_until: Annotated[datetime | None, Field(description="null while that is not decided")]
+    retired_at: datetime | None
+
+
+class RotatedAnswer(BaseModel):
+    """The signing key that comes next."""
+
+    key: SigningKeyAnswer
+    made: Annotated[bool, Field(description="false: one was waiting already, and no other was made")]
+
+
+class WaitingMail(BaseModel):
+    """A mail that was not delivered yet. What it says is not told."""
+
+    id: str
+    kind: str
+    recipient: str
+    queued_at: datetime
+    due_at: Annotated[datetime, Field(description="when it is tried next")]
+    until: Annotated[datetime, Field(description="after that nobody tries any more")]
+    attempts: int
+    because: Annotated[str | None, Field(description="why the last attempt failed")]
+
+
+class OutboxAnswer(BaseModel):
+    """A page of waiting mails, in the order of their ids."""
+
+    mails: list[WaitingMail]
+    after: Annotated[str | None, Field(description="where the next page begins; null behind the last one")]
+
+
 class Problem(BaseModel):
     """RFC 9457. `code` is stable; `detail` is for people."""
 

@@ -1,5 +1,6 @@
 """Logging in, staying in, logging out, and the list of sessions."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import anyio.to_thread
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 
 from watchword.core import scopes
 from watchword.core.errors import UnsupportedGrantType
-from watchword.core.models import Principal, Tokens
+from watchword.core.models import Principal, Session, Tokens
 from watchword.flows import authenticate, password, session
 from watchword.web import client, device
 from watchword.web.answers import oauth_errors, problems
@@ -68,20 +69,7 @@ def session_routes(open_house: Open, guard: Guard) -> APIRouter:
     @router.get("/sessions", response_model=list[SessionAnswer])
     async def list_sessions(who: Who) -> list[SessionAnswer]:
         """Where you are signed in, the last used first."""
-        live = await session.of_user(await open_house(), who.user_id)
-        devices = await anyio.to_thread.run_sync(lambda: [device.name(one.user_agent) for one in live])
-        return [
-            SessionAnswer(
-                id=one.id,
-                device=name,
-                ip=one.ip,
-                created_at=one.created_at,
-                last_used_at=one.used_at,
-                expires_at=min(one.idle_expires_at, one.expires_at),
-                current=one.id == who.session_id,
-            )
-            for one, name in zip(live, devices, strict=True)
-        ]
+        return await shown(await session.of_user(await open_house(), who.user_id), who)
 
     @router.delete("/sessions/{session_id}", status_code=204, responses=problems(404))
     async def end_session(request: Request, session_id: str, who: Who) -> None:
@@ -96,6 +84,23 @@ def session_routes(open_house: Open, guard: Guard) -> APIRouter:
         await session.close_all(kit, who.user_id, client.describe(request, kit.policy))
 
     return router
+
+
+async def shown(live: Sequence[Session], who: Principal) -> list[SessionAnswer]:
+    """Sessions for people. Telling what a device is takes too long for an event loop."""
+    devices = await anyio.to_thread.run_sync(lambda: [device.name(one.user_agent) for one in live])
+    return [
+        SessionAnswer(
+            id=one.id,
+            device=name,
+            ip=one.ip,
+            created_at=one.created_at,
+            last_used_at=one.used_at,
+            expires_at=min(one.idle_expires_at, one.expires_at),
+            current=one.id == who.session_id,
+        )
+        for one, name in zip(live, devices, strict=True)
+    ]
 
 
 def token_answer(response: Response, tokens: Tokens) -> TokenAnswer:

@@ -65,7 +65,7 @@ class Actor:
 
     def require(self, needed: frozenset[str]) -> None:
         """Raise InsufficientScope where a key would do more than whoever gets it may: nobody gives what they have not."""
-        if self.may is not None and not needed <= self.may:
+        if self.may is not None and not scopes.covers(self.may, needed):
             raise InsufficientScope("a key for more than the actor may do", needed=needed)
 
 
@@ -165,7 +165,7 @@ class ApiKeysAnnex(Annex):
         may = await self._may(found)
         looked_at = (now + REMEMBERED).timestamp()
         access = Access(
-            principal=_principal(key, key.scopes & may),
+            principal=_principal(key, scopes.narrowed(key.scopes, may)),
             kid="",
             generation=GENERATION,
             expires_at=looked_at if key.expires_at is None else min(looked_at, key.expires_at.timestamp()),
@@ -210,7 +210,7 @@ class ApiKeysAnnex(Annex):
         """A key of one's own. Raises InvalidInput, also for scopes that the user or the present token has not; and
         TooManyAttempts."""
         user = await authenticate.user(self._kit, who)
-        return await self._create(user.id, Owner.USER, wanted, user.scopes & who.scopes, who.user_id)
+        return await self._create(user.id, Owner.USER, wanted, scopes.narrowed(user.scopes, who.scopes), who.user_id)
 
     async def create(self, owner_id: str, wanted: Wanted, actor: Actor) -> Shown:
         """A key of a service account's, or (an operator's act) of a user's. Raises NotFound and InvalidInput, and
@@ -228,7 +228,7 @@ class ApiKeysAnnex(Annex):
         rules.accept_overlap(overlap)
         before = await self._of(owner_id, key_id, now)
         _, may = await self._owner(owner_id, actor)
-        actor.require(before.scopes & may)
+        actor.require(scopes.narrowed(before.scopes, may))
         await self._count_made(owner_id, actor.user_id)
         minted = rules.mint(kit.entropy(rules.ENTROPY))
         lives = None if before.expires_at is None else before.expires_at - before.created_at

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
+from watchword.core import scopes
 from watchword.core.models import Principal
 from watchword.features.api_keys import rules
 from watchword.features.api_keys.flow import Shown, actor, annex_of
@@ -19,7 +20,6 @@ from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Guard, Open, requirement, signed_in_of
 from watchword.web.schemas import Body
 
-ADMIN = "watchword:admin"
 FRESH = 300
 """Seconds since the sign-in. ASVS 7.5.1."""
 
@@ -117,9 +117,9 @@ def key_routes(open_house: Open, guard: Guard) -> APIRouter:
 def service_account_routes(open_house: Open, guard: Guard) -> APIRouter:
     """For administrators: accounts that are nobody's, and their keys."""
     router = APIRouter(route_class=ProblemRoute, tags=["service accounts"], responses=problems(401, 403))
-    lately = requirement(guard, ADMIN, max_age=FRESH, methods=())
+    lately = requirement(guard, scopes.ADMIN, max_age=FRESH, methods=())
     Fresh = Annotated[Principal, Depends(lately)]  # noqa: N806 - a type
-    Admin = Annotated[Principal, Depends(requirement(guard, ADMIN, max_age=None, methods=()))]  # noqa: N806
+    Admin = Annotated[Principal, Depends(requirement(guard, scopes.ADMIN, max_age=None, methods=()))]  # noqa: N806
     person = [Depends(signed_in_of(guard))]
 
     @router.post("/service-accounts", status_code=201, responses=problems(422))

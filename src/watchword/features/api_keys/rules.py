@@ -121,7 +121,7 @@ def digest(text: str) -> bytes:
 
 def accept(wanted: Wanted, may: frozenset[str]) -> Wanted:
     """The key that is wanted, with its name as it is kept. Raises InvalidInput for what can't be, and scopes beyond `may`."""
-    if not wanted.scopes <= may:
+    if not scopes.covers(may, wanted.scopes):
         raise InvalidInput("scopes that the owner has not", fields={"scopes": "These are more than its owner has."})
     if wanted.lives is not None and not SHORTEST <= wanted.lives <= LONGEST:
         raise InvalidInput("an odd life", fields={"expires_in": "This is not between a minute and ten years."})

@@ -19,6 +19,7 @@ from watchword.server.cli.doctor import doctor
 from watchword.server.cli.housekeeping import upkeep
 from watchword.server.cli.importing import import_users
 from watchword.server.cli.keys import keys
+from watchword.server.cli.roles import roles
 from watchword.server.cli.routes import routes
 from watchword.server.cli.service_accounts import service_accounts
 from watchword.server.cli.terminal import settings, text, with_auth
@@ -32,6 +33,7 @@ app: typer.Typer = typer.Typer(
 )
 users.command("import")(import_users)
 app.add_typer(users, name="users")
+app.add_typer(roles, name="roles")
 app.add_typer(keys, name="keys")
 app.add_typer(api_keys, name="api-keys")
 app.add_typer(service_accounts, name="service-accounts")

@@ -14,7 +14,8 @@ def upkeep(as_json: Json = False) -> None:
     A running server does this by itself every hour; run it from cron where none runs for long. Any number may run at once.
 
     --json prints one object: sessions, revocations, keys, attempts, mails, accounts, features and events (how many were
-    removed), rotated (whether this round published a signing key), left (whether more is dead than it had time for).
+    removed), roles (how many accounts were brought to their roles, where somebody had not come to the end of that), rotated
+    (whether this round published a signing key), left (whether more is left than it had time for).
     """
     from watchword.flows import upkeep as housekeeping
 

@@ -74,7 +74,10 @@ def grant(whom: Whom, scopes: list[str]) -> None:
 
 @users.command()
 def revoke(whom: Whom, scopes: list[str]) -> None:
-    """Take scopes from a user. Access tokens that carry them end at once; the sessions live on."""
+    """Take scopes from a user. Access tokens that carry them end at once; the sessions live on.
+
+    What a role of the user gives stays: see watchword roles.
+    """
     _change_scopes(whom, scopes, taking=True)
 
 
@@ -130,16 +133,18 @@ def _act(whom: str, work: Callable[["Kit", str], Awaitable[Any]]) -> "Account":
 
 def _change_scopes(whom: str, words: list[str], *, taking: bool) -> None:
     from watchword.core import scopes
-    from watchword.flows import accounts
+    from watchword.flows import accounts, roles
 
     changed = scopes.parse(" ".join(words))
     change = accounts.revoke if taking else accounts.grant
 
     async def act(kit: "Kit") -> str:
         user = await accounts.find(kit, whom)
-        return (
-            f"{user.email} may now: {scopes.text(await change(kit, user.id, changed)) or 'nothing beyond signing in'}"
-        )
+        may = await change(kit, user.id, changed)
+        said = f"{user.email} may now: {scopes.text(may) or 'nothing beyond signing in'}"
+        holding = await roles.of_user(kit, user.id) if taking and may & changed else None
+        giving = [role.name for role in holding.roles if role.scopes & changed] if holding else []
+        return f"{said}\nBy a role still: {scopes.text(may & changed)} ({', '.join(giving)})" if giving else said
 
     typer.echo(with_kit(act))
 

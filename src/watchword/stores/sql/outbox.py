@@ -72,6 +72,22 @@ class SqlOutbox:
             return [_queued(row) for row in await connection.execute(behind)]
 
     @verb
+    async def retry(self, mail_id: str, now: datetime) -> bool:
+        """See `ports.Outbox.retry`. One that is for nobody (`flows/post.unsent`) stays so."""
+        waits = and_(outbox.c.id == mail_id, outbox.c.until > now, outbox.c.recipient != "")
+        async with self._db.write() as connection:
+            due = update(outbox).where(waits).values(due_at=now).returning(outbox.c.id)
+            return (await connection.execute(due)).first() is not None
+
+    @verb
+    async def discard(self, mail_id: str) -> Queued | None:
+        """See `ports.Outbox.discard`."""
+        async with self._db.write() as connection:
+            gone = await connection.execute(delete(outbox).where(outbox.c.id == mail_id).returning(outbox))
+            row = gone.first()
+        return None if row is None else _queued(row)
+
+    @verb
     async def prune(self, now: datetime, limit: int) -> int:
         """See `ports.Outbox.prune`."""
         return await pruning.prune(self._db, self._way, outbox, [DEAD], {"now": now}, limit)

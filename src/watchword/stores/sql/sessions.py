@@ -205,7 +205,7 @@ async def change_scopes(
     revoked = []
     for row in (await connection.execute(lock)).all():
         old = frozenset(row.scopes.split())
-        new = scopes_now if row.follows_user else old & scopes_now
+        new = scopes_now if row.follows_user else scopes.narrowed(old, scopes_now)
         if new != old:
             change = update(sessions).where(sessions.c.id == row.id).values(scopes=scopes.text(new))
             await connection.execute(change)

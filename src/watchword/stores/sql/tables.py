@@ -241,3 +241,35 @@ audit_checkpoints: Table = Table(
     Column("signed", Text, nullable=False),
 )
 """Signatures over the chain up to a position; the newest is over all of it."""
+
+roles: Table = Table(
+    "watchword_roles",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("scopes", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("removed", Boolean, nullable=False),
+)
+"""Roles. A removed one stays, so that its generation goes on where the name is given again."""
+
+memberships: Table = Table(
+    "watchword_user_roles",
+    metadata,
+    Column("user_id", ID, primary_key=True),
+    Column("role", String(64), primary_key=True),
+    Column("applied", BigInteger, nullable=False),
+)
+"""Who has which role, and the role's generation that the user's scopes follow already."""
+Index("watchword_user_roles_members_idx", memberships.c.role, memberships.c.user_id)
+Index("watchword_user_roles_applied_idx", memberships.c.role, memberships.c.applied)
+
+grants: Table = Table(
+    "watchword_user_grants",
+    metadata,
+    Column("user_id", ID, primary_key=True),
+    Column("scopes", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("unsettled_since", UtcDateTime, index=True),
+)
+"""The scopes that were granted directly to whoever has, or had, a role; and whether the user's scopes follow already."""

@@ -18,6 +18,7 @@ from watchword.ports import Added, Ending, NewUser
 from watchword.stores.sql import hot, kept
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import Statement, Way
+from watchword.stores.sql.roles import forget
 from watchword.stores.sql.sessions import change_scopes, end_all
 from watchword.stores.sql.tables import api_keys, outbox, sessions, users
 
@@ -182,6 +183,7 @@ async def erase(db: Database, which: Any, user_id: str, now: datetime) -> tuple[
             revoked = await end_all(connection, user_id, now)
             await connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
             await connection.execute(delete(api_keys).where(api_keys.c.owner_id == user_id))
+            await forget(connection, user_id)
             gone = delete(users).where(users.c.id == user_id).returning(users.c.email)
             address = (await connection.execute(gone)).scalar_one()
             await connection.execute(delete(outbox).where(outbox.c.recipient == address))

@@ -1,8 +1,8 @@
 """The definition of correct for adapters of `watchword.ports`, races included.
 
 A suite is a class of pytest tests. Subclass it where your tests are, and give it a fixture `stores`: an object with the
-adapters under test as `users`, `sessions`, `keys`, `revocations`, `scratch`, `audit` and `imports` (those that the suite
-names), on an empty store:
+adapters under test as `users`, `sessions`, `keys`, `revocations`, `scratch`, `audit`, `roles` and `imports` (those
+that the suite names), on an empty store:
 
     class TestMyUsers(contracts.UsersContract):
         @pytest.fixture
@@ -41,6 +41,7 @@ from watchword.testing.contracts.grounds import (
 from watchword.testing.contracts.imports import ImportsContract
 from watchword.testing.contracts.keys import KeysContract
 from watchword.testing.contracts.revocations import RevocationsContract
+from watchword.testing.contracts.roles import RolesContract, RolesStores
 from watchword.testing.contracts.scratch import ScratchContract
 from watchword.testing.contracts.sessions import SessionsContract
 from watchword.testing.contracts.users import UsernamesContract, UsersContract
@@ -61,6 +62,8 @@ __all__ = [
     "KeysContract",
     "R",
     "RevocationsContract",
+    "RolesContract",
+    "RolesStores",
     "ScratchContract",
     "ScratchStores",
     "SessionsContract",

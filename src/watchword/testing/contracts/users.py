@@ -182,6 +182,17 @@ class UsersContract:
         await opened(stores, ada, 1, follows_user=False, scopes=frozenset({"read"}))
         assert await stores.users.set_scopes(ada.id, frozenset({"read", "admin"}), NOW) == ()
 
+    async def test_a_wildcard_and_what_is_below_it_have_the_smaller_one_in_common(self, stores: Stores) -> None:
+        ada = await user(stores, scopes=frozenset({"items:*"}))
+        wide = await opened(stores, ada, 1, follows_user=False, scopes=frozenset({"items:*"}))
+        narrow = await opened(stores, ada, 2, follows_user=False, scopes=frozenset({"items:read"}))
+        revoked = await stores.users.set_scopes(ada.id, frozenset({"items:read", "orders:read"}), NOW)
+        assert revoked is not None
+        assert [one.session_id for one in revoked] == [wide.id]
+        assert await stores.users.set_scopes(ada.id, frozenset({"items:*"}), NOW) == ()
+        live = {one.id: one.scopes for one in await stores.sessions.of_user(ada.id, NOW)}
+        assert live == {wide.id: frozenset({"items:read"}), narrow.id: frozenset({"items:read"})}
+
     async def test_exactly_one_of_many_replaces_a_set_of_scopes(self, stores: Stores) -> None:
         ada = await user(stores)
         answers = await asyncio.gather(
