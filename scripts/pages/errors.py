@@ -266,7 +266,7 @@ async def _own_account(house: House) -> list[httpx2.Response]:
     await roles.put(kit, "administrator", frozenset({"watchword:*"}))
     await roles.give(kit, me, "administrator")
     login = await house.login()
-    return [await house.client.delete("/admin/roles/administrator", headers=login.headers)]
+    return [await house.client.delete("/administration/roles/administrator", headers=login.headers)]
 
 
 PROVOKED: dict[str, tuple[dict[str, Any], Provoke]] = {

@@ -78,7 +78,9 @@ async def test_bob_neither_reads_nor_changes_what_is_ada_s(either: House) -> Non
     ada_id, _ = await either.register(ADA), await either.register(BOB)
     ada, bob = await either.login(ADA), await either.login(BOB)
     mine = [ada.session_id, ada_id, ADA]
-    routes = [route for route in object_routes(either.app) if not route[1].startswith("/admin/")]  # those are below
+    routes = [
+        route for route in object_routes(either.app) if not route[1].startswith("/administration/")
+    ]  # those are below
     assert routes == [("DELETE", "/sessions/{session_id}")], "a new one needs an attack here"
     for method, path in routes:
         never = await either.client.request(method, path.format(session_id="a" * 26), headers=bob.headers)
@@ -105,9 +107,13 @@ FILLED = {"user_id": "", "role": "writer", "session_id": "", "name": "writer", "
 """What stands in a path: of these, the ids are those of the test."""
 
 BODIES: dict[str, dict[str, Any]] = {
-    "POST /admin/users": {"email": "eve@example.com", "new_password": OTHER_PASSWORD, "scopes": ["watchword:admin"]},
-    "PUT /admin/users/{user_id}/scopes": {"scopes": ["watchword:admin"]},
-    "PUT /admin/roles/{name}": {"scopes": ["watchword:admin"]},
+    "POST /administration/users": {
+        "email": "eve@example.com",
+        "new_password": OTHER_PASSWORD,
+        "scopes": ["watchword:admin"],
+    },
+    "PUT /administration/users/{user_id}/scopes": {"scopes": ["watchword:admin"]},
+    "PUT /administration/roles/{name}": {"scopes": ["watchword:admin"]},
 }
 
 
@@ -115,7 +121,10 @@ def admin_routes(app: FastAPI) -> list[tuple[str, str]]:
     """Method and path of every route for administrators; the door is recognised by its path, as an attacker would."""
     paths = app.openapi()["paths"]
     return [
-        (method.upper(), path) for path, methods in paths.items() if path.startswith("/admin") for method in methods
+        (method.upper(), path)
+        for path, methods in paths.items()
+        if path.startswith("/administration")
+        for method in methods
     ]
 
 
@@ -175,7 +184,7 @@ async def test_what_an_administrator_changes_asks_for_somebody_who_is_there_now(
     body = {"password": PASSWORD}
     fresh = await either.client.post("/reauthenticate", json=body, headers=left_open.headers)
     bearer = {"authorization": f"Bearer {fresh.json()['access_token']}"}
-    assert (await either.client.post(f"/admin/users/{ada_id}/disable", headers=bearer)).status_code == 204
+    assert (await either.client.post(f"/administration/users/{ada_id}/disable", headers=bearer)).status_code == 204
 
 
 async def test_an_administrator_s_body_changes_what_it_names_and_no_more(either: House) -> None:
@@ -185,16 +194,16 @@ async def test_an_administrator_s_body_changes_what_it_names_and_no_more(either:
     bob = await either.login(BOB)
     extra = {name: value for name, value in PRESENTS.items() if name != "scopes"}
     body = {**extra, "email": ADA, "new_password": OTHER_PASSWORD, "scopes": ["items:read"], "granted": ["admin"]}
-    answer = await either.client.post("/admin/users", json=body, headers=bob.headers)
+    answer = await either.client.post("/administration/users", json=body, headers=bob.headers)
     assert answer.status_code == 201
     made = await row(either)
     assert made.scopes == {"items:read"}
     assert (made.epoch, made.disabled_at, made.email_verified_at) == (0, None, None)
     assert (made.id, made.created_at) == (answer.json()["id"], either.clock.now())
-    await either.client.put("/admin/roles/writer", json={**extra, "scopes": ["items:*"]}, headers=bob.headers)
+    await either.client.put("/administration/roles/writer", json={**extra, "scopes": ["items:*"]}, headers=bob.headers)
     for path in ("scopes", "roles/writer"):
         body = {**extra, "scopes": []}
-        answer = await either.client.put(f"/admin/users/{made.id}/{path}", json=body, headers=bob.headers)
+        answer = await either.client.put(f"/administration/users/{made.id}/{path}", json=body, headers=bob.headers)
         assert answer.status_code == 200
     now = await row(either)
     assert now.scopes == {"items:*"}

@@ -1,4 +1,4 @@
-"""`/admin`: users, sessions, roles, signing keys and mails that wait, for whoever has the scope `watchword:admin`.
+"""`/administration`: users, sessions, roles, signing keys and mails that wait, for whoever has the scope `watchword:admin`.
 
 Looking asks for the scope; changing something asks for a fresh authentication too (RFC 9470), which an API key never is.
 No `from __future__ import annotations` here: FastAPI would turn the guards' parameters into query parameters.
@@ -48,8 +48,10 @@ RoleName = Annotated[str, Path(max_length=64)]
 
 
 def administration_routes(open_house: Open, guard: Guard) -> APIRouter:
-    """Everything below `/admin`."""
-    router = APIRouter(prefix="/admin", route_class=ProblemRoute, tags=[TAG], responses=problems(401, 403, 422))
+    """Everything below `/administration`."""
+    router = APIRouter(
+        prefix="/administration", route_class=ProblemRoute, tags=[TAG], responses=problems(401, 403, 422)
+    )
     reads = requirement(guard, scopes.ADMIN, max_age=None, methods=())
     acts = requirement(guard, scopes.ADMIN, max_age=FRESH, methods=())
     for add in (_add_users, _add_rights, _add_sessions, _add_roles, _add_keys, _add_mails):
