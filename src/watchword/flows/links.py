@@ -92,8 +92,8 @@ def for_nobody(kit: Kit, purpose: str, value: str, now: datetime) -> tuple[str, 
 
 
 def undoing(kit: Kit, user: Account, now: datetime, lasts: timedelta, to: str = "") -> str:
-    """The address of the page that says "this was not me", and puts the address `to` back, where one is given. It opens nothing,
-    so it may last; and a later one leaves it be."""
+    """The address of the page that says "this was not me", and puts the mail address `to` back, where one is given. It opens
+    nothing, so it may last; and a later one leaves it be."""
     text = links.mint(_new(kit, "undo", user.id, now + lasts, to), kit.keyring.link_keys[0])
     return url(kit, "undo", text)
 

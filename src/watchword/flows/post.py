@@ -114,8 +114,8 @@ async def _counted(kit: Kit, limit: Limit, now: datetime) -> bool:
 
 
 async def _deliver(kit: Kit, queued: Queued) -> bool | None:
-    """Whether it went; None for one that is itself to blame. A mail that can't go stays, with the reason and the time of the next
-    attempt."""
+    """Whether it went; None for one that is itself to blame. A mail that can't go stays, with the reason and the time of the
+    next attempt."""
     try:
         assert kit.mailer is not None  # noqa: S101 - `deliver` has looked
         await kit.mailer.deliver(_opened(kit, queued))
@@ -128,9 +128,9 @@ async def _deliver(kit: Kit, queued: Queued) -> bool | None:
         logger.warning("mail %s (%s) waits for %s: %s", queued.id, queued.kind, wait, error.because)
         await kit.outbox.postpone(queued.id, kit.clock.now() + wait, error.because)
         return False
-    except Exception as error:  # noqa: BLE001 - whatever a text of the application's own does, the other mails go
+    except Exception as error:
         wait, because = mail.LONGEST_WAIT, type(error).__name__  # what it says may hold the mail's link
-        logger.error("mail %s (%s) can't be written and waits for %s: %s", queued.id, queued.kind, wait, because)  # noqa: TRY400
+        logger.error("mail %s (%s) can't be written and waits for %s: %s", queued.id, queued.kind, wait, because)
         await kit.outbox.postpone(queued.id, kit.clock.now() + wait, f"can't be written: {because}")
         return None
     await kit.outbox.delivered(queued.id)

@@ -51,7 +51,8 @@ async def reset(kit: Kit, text: str, new: str, client: Client = NOWHERE) -> None
 async def disown(kit: Kit, text: str, client: Client = NOWHERE) -> None:
     """ "This was not me": end all sessions and API keys of the account, let its password work no longer, keep it if it was to
     be deleted, give it its address back if the link came there since that was changed, and mail a link to a new password. Of
-    any number of callers with one link exactly one returns; for all others InvalidLink. Where it fails the link is as it was."""
+    any number of callers with one link exactly one returns; for all others InvalidLink. Where it fails the link is as it
+    was."""
     now = kit.clock.now()
     opened = await links.open(kit, text, (UNDO,), now, client)
     limit = Limit(kit.keyring.pseudonym("undo", opened.link.nonce), 1, notices.UNDO_LASTS * 2)
