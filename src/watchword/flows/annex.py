@@ -33,6 +33,9 @@ class Annex:
         """What it keeps about a user, in plain values under names of its own, for their export. Nothing of it opens a door."""
         return {}
 
+    async def disowned(self, user_id: str) -> None:
+        """Take away what lets somebody into this account who is not its owner: it says that it was somebody else."""
+
     def hear(self, event: Event) -> None:
         """A fact of this worker's, after its commit and before whoever asked for it is answered. Others' come by the feed."""
 

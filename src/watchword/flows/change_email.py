@@ -29,7 +29,7 @@ async def request(kit: Kit, who: Principal, email: str, client: Client = NOWHERE
     if email == user.email:
         raise InvalidInput("the address is the same", fields={"email": "This is your address already."})
     kit.announce(EmailChangeRequested(user.id), client=client)
-    if not await post.may_ask(kit, user.email, now):
+    if not await post.may_ask(kit, APPROVE, user.email, now):
         return
     mail, once = _asked(kit, APPROVE, user, user.email, email, client)
     await post.queue(kit, [mail], [once])
@@ -46,13 +46,14 @@ async def agree(kit: Kit, accounts: Accounts, text: str, client: Client = NOWHER
         return False
     user, email = opened.user, opened.link.to
     mails: Sequence[Queued] = [
-        *await notices.about(kit, "email-changed", user, client, now, new=email),
+        *await notices.about(kit, "email-changed", user, client, now, back=True, new=email),
         *await notices.about(kit, "email-changed", user, client, now, new=email, to=email),
     ]
     changes = Particulars(email=email, email_verified_at=now)
     expecting = Particulars(email=user.email, epoch=user.epoch)
     altered = await accounts.alter(user.id, changes, now, expecting=expecting, mails=mails)
     if not altered.done:
+        await post.untold(kit, mails)
         raise InvalidLink("the address got another account meanwhile" if altered.taken else "the account was changed")
     post.go(kit, mails)
     kit.announce(EmailChanged(user.id), client=client)
@@ -63,12 +64,12 @@ async def _ask_new(kit: Kit, opened: Opened, client: Client) -> None:
     now = kit.clock.now()
     user, email = opened.user, opened.link.to
     taken = await kit.users.find(email) is not None
-    if not await post.may_ask(kit, email, now):
+    if not await post.may_ask(kit, CONFIRM, email, now):
         return
     mail, once = _asked(kit, CONFIRM, user, email, email, client)
     if taken:
         mail = post.write(kit, "address-in-use", email, post.language(kit, user, client), now, {}, links.LASTS)
-    await post.queue(kit, [mail], [] if taken else [once])
+    await post.queue(kit, [mail], [once])  # kept either way, so that the time tells nothing
 
 
 def _asked(kit: Kit, kind: str, user: Account, recipient: str, email: str, client: Client) -> tuple[Queued, Once]:

@@ -67,7 +67,7 @@ async def send(kit: Kit, purpose: str, email: str, client: Client, *, page: str 
     await throttle.mails(kit, client)
     found = await kit.users.find(email)
     user = found.user if found and not found.user.disabled else None
-    allowed = await post.may_ask(kit, email, now)
+    allowed = await post.may_ask(kit, purpose, email, now)
     mail, once = asked(kit, purpose, user if allowed else None, email, client, page=page)
     await post.queue(kit, [mail], [once])
     return found.user if found else None
@@ -91,9 +91,10 @@ def for_nobody(kit: Kit, purpose: str, value: str, now: datetime) -> tuple[str, 
     return text, Once(purpose, links.fingerprint(text), value, now + LASTS)
 
 
-def undoing(kit: Kit, user: Account, now: datetime, lasts: timedelta) -> str:
-    """The address of the page that says "this was not me". It opens nothing, so it may last; and a later one leaves it be."""
-    text = links.mint(_new(kit, "undo", user.id, now + lasts), kit.keyring.link_keys[0])
+def undoing(kit: Kit, user: Account, now: datetime, lasts: timedelta, to: str = "") -> str:
+    """The address of the page that says "this was not me", and puts the mail address `to` back, where one is given. It opens
+    nothing, so it may last; and a later one leaves it be."""
+    text = links.mint(_new(kit, "undo", user.id, now + lasts, to), kit.keyring.link_keys[0])
     return url(kit, "undo", text)
 
 

@@ -31,6 +31,8 @@ async def change_username(
     user = await authenticate.user(kit, who)
     mails = await notices.about(kit, "username-changed", user, client, now, username=username)
     altered = await accounts.alter(user.id, Particulars(username=username), now, mails=mails)
+    if not altered.done:
+        await post.untold(kit, mails)
     if altered.taken:
         raise UsernameTaken("taken")
     if not altered.done:

@@ -94,8 +94,7 @@ async def replace(
     if kit.accounts is None:  # a host's table knows nothing of mails, so they are queued after its commit
         replacing = expecting.get("password_hash")
         revoked = await kit.users.set_password(user.id, new_hash, now, ending=ending, keep=keep, replacing=replacing)
-        if revoked is not None:
-            await post.queue(kit, mails)
+        await (post.untold(kit, mails) if revoked is None else post.queue(kit, mails))
         return revoked
     changes = Particulars(password_hash=new_hash)
     if verified:
@@ -103,8 +102,11 @@ async def replace(
     altered = await kit.accounts.alter(
         user.id, changes, now, expecting=expecting, ending=ending, keep=keep, mails=mails
     )
+    if not altered.done:
+        await post.untold(kit, mails)
+        return None
     post.go(kit, mails)
-    return altered.revoked if altered.done else None
+    return altered.revoked
 
 
 async def accept(kit: Kit, password: str, user: Account) -> None:

@@ -23,7 +23,7 @@ logger: logging.Logger = logging.getLogger("watchword.mail")
 
 HOUR = timedelta(hours=1)
 ASKED_PER_HOUR = 5
-"""Mails to one address that anybody can ask for by naming it."""
+"""Mails of one purpose to one address that anybody can ask for by naming it."""
 
 NOTICES_PER_HOUR = 20
 """Mails to one address that tell of a change."""
@@ -60,14 +60,22 @@ def language(kit: Kit, user: Account | None, client: Client) -> str:
     return mail.language(chosen or client.languages, known)
 
 
-async def may_ask(kit: Kit, recipient: str, now: datetime) -> bool:
-    """Count a mail that was asked for; whether this address may have it. Whoever asked is not told."""
-    return await _counted(kit, "asked", recipient, ASKED_PER_HOUR, now)
+async def may_ask(kit: Kit, purpose: str, recipient: str, now: datetime) -> bool:
+    """Count a mail that was asked for; whether this address may have it. Whoever asked is not told. Each purpose is counted by
+    itself: else whoever floods a mailbox with one that is of no use keeps the owner from the link to a new password."""
+    return await _counted(kit, _limit(kit, "asked", recipient, ASKED_PER_HOUR, purpose), now)
 
 
 async def may_tell(kit: Kit, recipient: str, now: datetime) -> bool:
     """Count a mail that tells of a change; whether this address may have it."""
-    return await _counted(kit, "told", recipient, NOTICES_PER_HOUR, now)
+    return await _counted(kit, _limit(kit, "told", recipient, NOTICES_PER_HOUR), now)
+
+
+async def untold(kit: Kit, mails: Sequence[Queued]) -> None:
+    """Take back what notices were counted that were not queued, since nothing was changed. Else whoever fails often enough
+    makes the change that follows a silent one."""
+    for one in mails:
+        await kit.scratch.take_back([_limit(kit, "told", one.recipient, NOTICES_PER_HOUR)])
 
 
 async def queue(kit: Kit, mails: Sequence[Queued], once: Sequence[Once] = ()) -> None:
@@ -89,33 +97,42 @@ async def deliver(kit: Kit) -> int:
     while kit.mailer is not None and (taken := await kit.outbox.take(kit.clock.now(), AT_ONCE)):
         went = await asyncio.gather(*(_deliver(kit, one) for one in taken))
         total += sum(bool(one.recipient) for one, gone in zip(taken, went, strict=True) if gone)
-        if not any(went):
+        if set(went) == {False}:
             break
     return total
 
 
-async def _counted(kit: Kit, what: str, recipient: str, hits: int, now: datetime) -> bool:
-    limit = Limit(kit.keyring.pseudonym("mail", what, recipient), hits, HOUR)
+def _limit(kit: Kit, what: str, recipient: str, hits: int, *purpose: str) -> Limit:
+    return Limit(kit.keyring.pseudonym("mail", what, recipient, *purpose), hits, HOUR)
+
+
+async def _counted(kit: Kit, limit: Limit, now: datetime) -> bool:
     if (await kit.scratch.hit([limit], now)).wait is None:
         return True
-    logger.warning("an address has had %d mails within an hour, and this one is left out", hits)
+    logger.warning("an address has had %d mails within an hour, and this one is left out", limit.hits)
     return False
 
 
-async def _deliver(kit: Kit, queued: Queued) -> bool:
-    """Whether it went. A mail that can't go now stays, with the reason and the time of the next attempt."""
+async def _deliver(kit: Kit, queued: Queued) -> bool | None:
+    """Whether it went; None for one that is itself to blame. A mail that can't go stays, with the reason and the time of the
+    next attempt."""
     try:
         assert kit.mailer is not None  # noqa: S101 - `deliver` has looked
         await kit.mailer.deliver(_opened(kit, queued))
     except Undeliverable as error:
         logger.warning("mail %s (%s) can't be delivered: %s", queued.id, queued.kind, error)
         await kit.outbox.postpone(queued.id, queued.until, str(error))
-        return False
+        return None
     except Unavailable as error:
         wait = mail.wait(queued.attempts)
         logger.warning("mail %s (%s) waits for %s: %s", queued.id, queued.kind, wait, error.because)
         await kit.outbox.postpone(queued.id, kit.clock.now() + wait, error.because)
         return False
+    except Exception as error:
+        wait, because = mail.LONGEST_WAIT, type(error).__name__  # what it says may hold the mail's link
+        logger.error("mail %s (%s) can't be written and waits for %s: %s", queued.id, queued.kind, wait, because)
+        await kit.outbox.postpone(queued.id, kit.clock.now() + wait, f"can't be written: {because}")
+        return None
     await kit.outbox.delivered(queued.id)
     return True
 

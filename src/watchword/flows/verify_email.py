@@ -27,7 +27,7 @@ async def ask_newcomer(kit: Kit, email: str, username: str | None, password_hash
     facts = {"link": links.url(kit, REGISTER, text), "minutes": links.MINUTES}
     kind = "already-registered" if found else "confirm-registration"
     mail = post.write(kit, kind, email, said, now, {} if found else facts, links.LASTS)
-    if not await post.may_ask(kit, email, now):
+    if not await post.may_ask(kit, REGISTER, email, now):
         mail = post.unsent(mail)
     await post.queue(kit, [mail], [once])
 
@@ -40,7 +40,7 @@ async def request(kit: Kit, who: Principal, client: Client = NOWHERE) -> None:
     if found is None or getattr(found.user, "email_verified_at", None) is not None:
         return
     user = found.user
-    if not await post.may_ask(kit, user.email, now):
+    if not await post.may_ask(kit, VERIFY, user.email, now):
         return
     made = links.for_user(kit, VERIFY, user, now)
     facts = {"link": made.url, "minutes": links.MINUTES}

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email import policy
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -114,7 +115,7 @@ class Writer:
         made = EmailMessage(rules)
         try:
             made["To"] = Address(addr_spec=mail.recipient or NOBODY)
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, MessageError) as error:
             raise Undeliverable("the recipient can't stand in a header") from error
         made["From"] = self._sender
         made["Subject"] = letter.subject

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from watchword.core import scopes
+from watchword.core import scopes, strict_json
 from watchword.core.errors import InvalidInput, NotFound
 from watchword.core.models import Account, Principal
 from watchword.flows import authenticate, particulars, password, reauthenticate
@@ -30,6 +30,11 @@ from watchword.web.schemas import (
     RegisterBody,
     UsernameBody,
 )
+
+MOST_LEVELS = 16
+"""How deep a profile may be nested. Far deeper ones could be kept, and not be read again by whoever lists accounts."""
+
+NO_JSON = f"This is not JSON, or nested more than {MOST_LEVELS} levels deep."
 
 
 def account_routes(open_house: Open, guard: Guard) -> APIRouter:
@@ -134,9 +139,28 @@ def _patch(model: type[BaseModel] | None, given: Mapping[str, Any]) -> Callable[
         if model is None:
             return old
         try:
-            return model.model_validate({**old, **given}).model_dump(mode="json", exclude_unset=True)
+            made = model.model_validate({**old, **given}).model_dump(mode="json", exclude_unset=True)
+            strict_json.dumps(made)
         except ValidationError as error:
             fields = {".".join(map(str, fault["loc"])): fault["msg"] for fault in error.errors(include_input=False)}
             raise InvalidInput("the application's model refuses it", fields=fields) from None
+        except (ValueError, RecursionError):  # a lone surrogate, no number, or deeper than pydantic goes
+            raise InvalidInput("a profile that is no JSON", fields={"profile": NO_JSON}) from None
+        if not _shallow(made):
+            raise InvalidInput("a profile of too many levels", fields={"profile": NO_JSON})
+        return made
 
     return patched
+
+
+def _shallow(profile: Mapping[str, Any]) -> bool:
+    """Whether it has no more than so many levels; without recursion."""
+    level: list[Any] = [profile]
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, Mapping) else one)
+            if isinstance(inner, Mapping | list | tuple)
+        ]
+    return not level

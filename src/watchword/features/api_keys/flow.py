@@ -268,6 +268,12 @@ class ApiKeysAnnex(Annex):
         keys = await self.of_owner(user_id)
         return {"api_keys": [{name: getattr(key, name) for name in names} for key in keys]}
 
+    async def disowned(self, user_id: str) -> None:
+        """See `Annex.disowned`: whoever was signed in may have made keys."""
+        for key in await self.of_owner(user_id):
+            if ended := await self._keys.revoke(key.id, user_id, self._kit.clock.now()):
+                self._kit.announce(ApiKeyRevoked(user_id, key.id, user_id), ended)
+
     async def find(self, key_id: str) -> ApiKey:
         """A live key, whoever has it. Raises NotFound."""
         found = await self._live(key_id, self._kit.clock.now())

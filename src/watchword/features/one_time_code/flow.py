@@ -33,7 +33,7 @@ async def request(kit: Kit, email: str, client: Client = NOWHERE) -> None:
     email = emails.accept_email(email)
     await throttle.mails(kit, client)
     found = await kit.users.find(email)
-    allowed = await post.may_ask(kit, email, now)
+    allowed = await post.may_ask(kit, PURPOSE, email, now)
     user = found.user if found and not found.user.disabled and allowed else None
     code = f"{int.from_bytes(kit.entropy(16)) % 10**DIGITS:0{DIGITS}}"
     whose = user or User(kit.new_id(), email, None, frozenset(), now, None, 0)
