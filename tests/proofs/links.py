@@ -139,7 +139,7 @@ def units(short: bool) -> Sequence[Unit]:
     if short:
         return [Unit(kind, partial(run, kind, tuple(USES), SHORT)) for kind in databases.KINDS]
     each = itertools.product(databases.KINDS, USES)
-    return [Unit(f"{kind} {purpose}", partial(run, kind, (purpose,), ROUNDS)) for kind, purpose in each]
+    return [Unit(f"{kind}-{purpose}", partial(run, kind, (purpose,), ROUNDS)) for kind, purpose in each]
 
 
 def report(figures: Sequence[Figures]) -> Sequence[Row]:

@@ -209,6 +209,9 @@ class TestMe:
             "scopes": ["items:read"],
             "session_id": body["session_id"],
             "created_at": "2026-01-01T00:00:00Z",
+            "email_verified": False,
+            "language": None,
+            "profile": {},
         }
 
     async def test_without_a_token_it_asks_for_one(self, house: House) -> None:
