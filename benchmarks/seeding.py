@@ -23,7 +23,7 @@ from tests import databases
 from tests.house import CHEAP, PASSWORD
 from tests.servers import PostgresServer
 
-from watchword.core import opaque, passwords
+from watchword.core import lookalikes, opaque, passwords
 from watchword.core.policy import Policy
 from watchword.stores.sql.tables import feed, hits, sessions, users
 
@@ -103,7 +103,9 @@ def of_users(plan: Plan, write: Write) -> Rows:
     for number in range(plan.users):
         chance = digest("user", number)
         name = opaque.identifier(chance[:16])
-        yield (name, _email(chance, number), _username(chance, number), HASH, "read write", 0, created, None)
+        username = _username(chance, number)
+        owners = (None, None, None, None, lookalikes.skeleton(username))
+        yield (name, _email(chance, number), username, HASH, "read write", 0, created, None, *owners)
 
 
 def of_sessions(plan: Plan, write: Write) -> Rows:
