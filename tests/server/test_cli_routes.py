@@ -77,8 +77,8 @@ def test_every_route_is_listed_with_what_it_asks_for(run: Run, protected: bool, 
     ours = {(*one["methods"], one["path"]): one["asks"] for one in listed if one["ours"]}
     assert ours["POST", "/auth/login"] == "public"
     assert ours["GET", "/auth/me"] == "token, user"
-    assert ours["GET", "/auth/admin/users"] == "token, scopes watchword:admin"
-    assert ours["DELETE", "/auth/admin/roles/{name}"] == "token, max_age 300, scopes watchword:admin"
+    assert ours["GET", "/auth/administration/users"] == "token, scopes watchword:admin"
+    assert ours["DELETE", "/auth/administration/roles/{name}"] == "token, max_age 300, scopes watchword:admin"
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] in ([], ["__pycache__"]), "not started"
 
 
