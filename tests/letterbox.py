@@ -95,6 +95,12 @@ async def mails(house: House, to: str | None = None) -> list[Received]:
     return [one for one in found if to is None or one.to == to]
 
 
+async def token_for(house: House, page: str, to: str | None = None) -> str:
+    """The token of the last mail whose link leads to this page: mails that were queued together come in any order."""
+    found = [link for mail in await mails(house, to) for link in mail.links if f"/links/{page}#" in link]
+    return found[-1].partition("#")[2]
+
+
 async def last_mail(house: House, to: str | None = None) -> Received:
     return (await mails(house, to))[-1]
 

@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests import keyed, vectors
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, make_auth, open_house
-from tests.letterbox import last_mail
+from tests.letterbox import token_for
 
 from watchword import Principal, Settings, events
 from watchword.core import jose
@@ -229,15 +229,15 @@ async def live_on(house: House) -> None:
     await client.patch("/me", json={"language": "ko"}, headers=headers)
     await client.post("/change-username", json={"username": "lovelace"}, headers=headers)
     await client.post("/verify-email", headers=headers)
-    await client.post("/verify-email/confirm", json={"token": (await last_mail(house)).token})
+    await client.post("/verify-email/confirm", json={"token": await token_for(house, "verify-email")})
     await client.post("/change-email", json={"email": "new@example.com"}, headers=headers)
     for _ in range(2):
-        await client.post("/change-email/confirm", json={"token": (await last_mail(house)).token})
+        await client.post("/change-email/confirm", json={"token": await token_for(house, "change-email")})
     await client.post("/delete-account", headers=headers)
     await house.login("lovelace", OTHER_PASSWORD)
-    await client.post("/disown", json={"token": (await last_mail(house)).undo})
+    await client.post("/disown", json={"token": await token_for(house, "undo", "new@example.com")})
     await client.post("/forgot-password", json={"email": "new@example.com"})
-    new = {"token": (await last_mail(house)).token, "new_password": OTHER_PASSWORD}
+    new = {"token": await token_for(house, "reset-password"), "new_password": OTHER_PASSWORD}
     assert (await client.post("/reset-password", json=new)).status_code == 204
 
 
