@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from watchword.core.mail import Mail, Queued
 from watchword.core.models import NOWHERE, Account, FrozenDict, Principal
 from watchword.flows import accounts, change_email, links, notices, particulars, post, recover, verify_email
 from watchword.flows import password as passwords
+from watchword.flows.annex import Annex
 from watchword.flows.kit import Kit
 from watchword.flows.register import register
 from watchword.ports import Ending, Particulars
@@ -345,3 +347,20 @@ async def test_a_database_that_is_away_keeps_the_post_waiting(
 async def test_nothing_to_say_is_nothing_to_queue(mailing: Kit) -> None:
     await post.queue(mailing, [])
     assert await mailing.outbox.page("", 10) == []
+
+
+async def test_whoever_comes_too_late_keeps_no_account(mailing: Kit) -> None:
+    user = await user_of(mailing)
+    await accounts.delete(mailing, user.id)
+    assert await particulars.keep(mailing, user) is False
+
+
+async def test_small_things_that_are_not_there_are_no_fault(mailing: Kit) -> None:
+    """No mail to let go, a feature that holds nothing, and a host's class that has no more than it must."""
+    post.go(mailing, [])
+    assert await Annex().disowned("nobody") is None  # type: ignore[func-returns-value]
+    assert await Annex().held("nobody") == {}
+    account = await user_of(mailing)
+    names = ("id", "email", "username", "scopes", "created_at", "disabled", "epoch")
+    bare: Any = SimpleNamespace(**{name: getattr(account, name) for name in names})
+    assert "profile" not in particulars._account(bare)
