@@ -6,6 +6,7 @@ Each docstring begins with the row of the security requirements that it shows.
 import asyncio
 import hashlib
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -198,8 +199,10 @@ async def test_a_key_makes_no_keys_and_manages_no_account(either: House) -> None
     tried = 0
     for path, methods in either.app.openapi()["paths"].items():
         for method in methods:
-            if f"{method.upper()} {path}" not in NOT_ASKED:
-                answer = await either.client.request(method, path.format(**ids), json=body, headers=one.headers)
+            looks = method == "get" and path.startswith(("/administration", "/audit"))  # with the scope, a key may
+            if f"{method.upper()} {path}" not in NOT_ASKED and not looks:
+                url = path.format_map(defaultdict(lambda: "x", ids))
+                answer = await either.client.request(method, url, json=body, headers=one.headers)
                 assert (answer.status_code, answer.json()["code"]) == (401, "insufficient_user_authentication"), path
                 tried += 1
     assert tried >= 15
