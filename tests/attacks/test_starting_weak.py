@@ -234,6 +234,7 @@ def test_every_row_of_the_table_is_there() -> None:
         "REDIS_URL",
         "MAIL_URL",
         "MAIL_FROM",
+        "AUDIT_DAYS",
         "REGISTRATION",
         "CONTEXT_WORDS",
         "HASHING_THREADS",
