@@ -196,8 +196,12 @@ def test_a_new_server_has_no_account(tmp_path: Path) -> None:
             assert answer.status_code == 400
         document = client.get("/openapi.json")
         paths = set(document.json()["paths"]) if document.status_code == 200 else set()
-        open_to_all = [path for path in paths if not path.startswith("/administration/")]  # needs an administrator already
-        assert not [path for path in open_to_all if any(word in path for word in ("setup", "bootstrap", "admin", "init"))]
+        open_to_all = [
+            path for path in paths if not path.startswith("/administration/")
+        ]  # needs an administrator already
+        assert not [
+            path for path in open_to_all if any(word in path for word in ("setup", "bootstrap", "admin", "init"))
+        ]
         body = {"email": "first@example.com", "password": PASSWORD, "username": "admin"}
         assert client.post("/register", json=body).status_code == 202
         answer = client.post("/login", data={"username": "admin", "password": PASSWORD, "scope": "admin"})
