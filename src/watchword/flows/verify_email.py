@@ -42,10 +42,8 @@ async def request(kit: Kit, who: Principal, client: Client = NOWHERE) -> None:
     user = found.user
     if not await post.may_ask(kit, VERIFY, user.email, now):
         return
-    made = links.for_user(kit, VERIFY, user, now)
-    facts = {"link": made.url, "minutes": links.MINUTES}
-    mail = post.write(kit, "verify-email", user.email, post.language(kit, user, client), now, facts, links.LASTS)
-    await post.queue(kit, [mail], [made.once])
+    mail, once = links.asked(kit, VERIFY, user, user.email, client)
+    await post.queue(kit, [mail], [once])
 
 
 async def confirm(kit: Kit, text: str, client: Client = NOWHERE) -> None:
