@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,23 @@ def copy(template: Path, folder: Path) -> str:
     path = folder / "watchword.db"
     shutil.copyfile(template, path)
     return f"sqlite:///{path}"
+
+
+async def lay_out(home: Path) -> None:
+    """A migrated database where the default settings look for it, unless there is one: its migrations run once for all."""
+    path = home / "watchword.db"
+    if path.exists():
+        return
+    if not _migrated:
+        with tempfile.TemporaryDirectory() as folder:
+            await migrated(f"sqlite:///{folder}/template.db")
+            _migrated.append(Path(folder, "template.db").read_bytes())
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(0o600)
+    path.write_bytes(_migrated[0])
+
+
+_migrated: list[bytes] = []
 
 
 MakeDatabase = Callable[[], str]

@@ -12,6 +12,7 @@ import httpx2
 from fastapi import FastAPI
 from sqlalchemy import event
 from starlette.types import Message, Receive, Scope, Send
+from tests import databases
 
 from watchword import Auth, Feature, Settings
 from watchword.core.passwords import Argon2Parameters
@@ -234,6 +235,8 @@ async def open_house(
     """A started application, and its client; it is given back at the end."""
     clock = clock or FrozenClock()
     auth = make_auth(folder, clock=clock, features=features, **settings)
+    if "database_url" not in settings:
+        await databases.lay_out(folder / "home")
     app = app or FastAPI()
     auth.install(app, prefix, health=health)
     await auth.start()

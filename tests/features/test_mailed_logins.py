@@ -144,7 +144,8 @@ async def test_a_link_to_sign_in_resets_no_password_and_the_other_way_round(mail
 
 
 async def test_of_500_guesses_at_once_five_are_evaluated(mailed: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RL-02: the attacker sends all codes at once, so that no counter comes between."""
+    """RL-02: the attacker sends all codes at once, so that no counter comes between. A slow machine may answer some with a
+    503: they wait for its five connections, and are not evaluated."""
     await mailed.register()
     code = await code_of(mailed)
     kit = await mailed.kit()
@@ -160,7 +161,7 @@ async def test_of_500_guesses_at_once_five_are_evaluated(mailed: House, monkeypa
     wrong = [f"{number:06}" for number in range(500) if f"{number:06}" != code]
     answers = await asyncio.gather(*(bring(mailed, "/one-time-code/confirm", email=ADA, code=one) for one in wrong))
     assert evaluated == GUESSES
-    assert {answer.status_code for answer in answers} == {400, 429}
+    assert {answer.status_code for answer in answers} - {503} == {400, 429}
     assert (await bring(mailed, "/one-time-code/confirm", email=ADA, code=code)).status_code == 429
 
 

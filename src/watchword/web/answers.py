@@ -23,8 +23,8 @@ def oauth_errors(*statuses: int) -> Answers:
     return told | {421: _problem(TITLES[421]), "default": {"model": OAuthError, "description": "Any other refusal"}}
 
 
+PROBLEM = Problem.model_json_schema()
+
+
 def _problem(description: str) -> dict[str, Any]:
-    return {
-        "description": description,
-        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-    }
+    return {"description": description, "content": {"application/problem+json": {"schema": PROBLEM}}}
