@@ -36,19 +36,26 @@ def copy(template: Path, folder: Path) -> str:
 
 async def lay_out(home: Path) -> None:
     """A migrated database where the default settings look for it, unless there is one: its migrations run once for all."""
-    path = home / "watchword.db"
-    if path.exists():
-        return
     if not _migrated:
         with tempfile.TemporaryDirectory() as folder:
-            await migrated(f"sqlite:///{folder}/template.db")
-            _migrated.append(Path(folder, "template.db").read_bytes())
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(0o600)
-    path.write_bytes(_migrated[0])
+            await migrated(f"sqlite:///{folder}/watchword.db")
+            _migrated.append(_read(folder))
+    _put(home)
 
 
 _migrated: list[bytes] = []
+
+
+def _read(folder: str) -> bytes:
+    return Path(folder, "watchword.db").read_bytes()
+
+
+def _put(home: Path) -> None:
+    path = home / "watchword.db"
+    if not path.exists():
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(0o600)
+        path.write_bytes(_migrated[0])
 
 
 MakeDatabase = Callable[[], str]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, column, delete, insert, inspect, select, tabl
 from watchword.core.errors import ConfigError
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.faults import unavailable
-from watchword.stores.sql.tables import COMPATIBLE_FROM, SCHEMA_VERSION, facts
+from watchword.stores.sql.tables import COMPATIBLE_FROM, SCHEMA_VERSION, facts, schema_of
 
 logger: logging.Logger = logging.getLogger("watchword.schema")
 
@@ -105,9 +105,7 @@ def _make_private(path: Path) -> None:
 
 
 def _version(connection: Connection) -> str | None:
-    """Where a host's engine moves tables without a schema into one (`schema_translate_map`), ours are there too."""
-    moved = connection.get_execution_options().get("schema_translate_map") or {}
-    schema = moved.get(None)
+    schema = schema_of(connection)
     if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
         return None
     return connection.execute(select(column("version_num")).select_from(table(VERSION_TABLE, schema=schema))).scalar()
@@ -115,7 +113,7 @@ def _version(connection: Connection) -> str | None:
 
 def _compatible(connection: Connection) -> bool:
     """A database that does not say so is not taken for compatible."""
-    schema = (connection.get_execution_options().get("schema_translate_map") or {}).get(None)
+    schema = schema_of(connection)
     if not inspect(connection).has_table(facts.name, schema=schema):
         return False
     told = connection.execute(select(facts.c.value).where(facts.c.name == OLDEST)).scalar()

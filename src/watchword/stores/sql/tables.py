@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     DateTime,
     Dialect,
     Float,
@@ -28,6 +29,13 @@ SCHEMA_VERSION = "0009"
 COMPATIBLE_FROM = "0003"
 """The oldest schema whose code goes on working on a database at `SCHEMA_VERSION`: every migration since has only added what
 that code need not know. It is raised with a minor version alone, and never beyond the last schema of the one before."""
+
+
+def schema_of(connection: Connection) -> str | None:
+    """Where a host's engine moves tables without a schema to (`schema_translate_map`): what is not made of `metadata` has to
+    be moved by hand."""
+    return (connection.get_execution_options().get("schema_translate_map") or {}).get(None)
+
 
 metadata: MetaData = MetaData(
     naming_convention={

@@ -3,6 +3,8 @@
 from alembic import op
 from sqlalchemy import text
 
+from watchword.stores.sql.tables import schema_of
+
 revision = "0004"
 down_revision = "0003"
 
@@ -37,7 +39,7 @@ def _run(*statements: str) -> None:
     connection = op.get_bind()
     if connection.dialect.name != "postgresql":
         return
-    moved = (connection.get_execution_options().get("schema_translate_map") or {}).get(None)
+    moved = schema_of(connection)
     schema = connection.dialect.identifier_preparer.quote_schema(moved) + "." if moved else ""
     for statement in statements:
         connection.execute(text(statement.format(schema=schema)))

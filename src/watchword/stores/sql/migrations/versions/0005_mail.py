@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from watchword.stores.sql.tables import schema_of
+
 revision = "0005"
 down_revision = "0004"
 
@@ -12,7 +14,7 @@ NEW = ("email_verified_at", "language", "profile", "deletes_at")
 def upgrade() -> None:
     """Add the outbox, and columns that code of before leaves alone."""
     moment = sa.DateTime(timezone=True)
-    with op.batch_alter_table("watchword_users", schema=_moved()) as users:
+    with op.batch_alter_table("watchword_users", schema=schema_of(op.get_bind())) as users:
         users.add_column(sa.Column("email_verified_at", moment))
         users.add_column(sa.Column("language", sa.String(35)))
         users.add_column(sa.Column("profile", sa.Text))
@@ -40,11 +42,6 @@ def downgrade() -> None:
     """Drop both."""
     op.drop_table("watchword_outbox")
     op.drop_index("watchword_users_deletes_at_idx", "watchword_users")
-    with op.batch_alter_table("watchword_users", schema=_moved()) as users:
+    with op.batch_alter_table("watchword_users", schema=schema_of(op.get_bind())) as users:
         for name in reversed(NEW):
             users.drop_column(name)
-
-
-def _moved() -> str | None:
-    """Where a host's engine moves tables to: what is altered is not moved by itself."""
-    return (op.get_bind().get_execution_options().get("schema_translate_map") or {}).get(None)
