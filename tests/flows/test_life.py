@@ -1,7 +1,7 @@
 """What mails and owners do to accounts, where others are quicker, and on a host's own table."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -222,7 +222,8 @@ async def test_a_new_address_whose_mails_are_used_up_is_not_asked(mailing: Kit, 
     assert [mail.kind for mail in box.mails] == ["approve-email"]
 
 
-async def test_whoever_is_gone_changes_no_username(mailing: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("act", ["username", "deletion"])
+async def test_whoever_is_gone_changes_nothing(mailing: Kit, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
     user = await user_of(mailing)
     about = notices.about
 
@@ -233,8 +234,15 @@ async def test_whoever_is_gone_changes_no_username(mailing: Kit, monkeypatch: py
 
     monkeypatch.setattr(notices, "about", then_deleted)
     assert mailing.accounts is not None
+    who = signed_in(mailing, user)
+    acting: Awaitable[object] = (
+        particulars.change_username(mailing, mailing.accounts, who, "lovelace")
+        if act == "username"
+        else particulars.delete(mailing, who)
+    )
     with pytest.raises(InvalidToken):
-        await particulars.change_username(mailing, mailing.accounts, signed_in(mailing, user), "lovelace")
+        await acting
+    assert await delivered(mailing) == 0
 
 
 async def test_a_profile_that_two_change_at_once_has_both_changes(mailing: Kit) -> None:

@@ -6,11 +6,11 @@ from watchword.core import emails
 from watchword.core.errors import InvalidInput, InvalidLink
 from watchword.core.events import EmailChanged, EmailChangeRequested
 from watchword.core.mail import Queued
-from watchword.core.models import NOWHERE, Account, Client, Principal
+from watchword.core.models import NOWHERE, Client, Principal
 from watchword.flows import authenticate, links, notices, post, throttle
 from watchword.flows.kit import Kit
 from watchword.flows.links import Opened
-from watchword.ports import Accounts, Once, Particulars
+from watchword.ports import Accounts, Particulars
 
 APPROVE = "approve-email"
 CONFIRM = "confirm-email"
@@ -31,7 +31,7 @@ async def request(kit: Kit, who: Principal, email: str, client: Client = NOWHERE
     kit.announce(EmailChangeRequested(user.id), client=client)
     if not await post.may_ask(kit, APPROVE, user.email, now):
         return
-    mail, once = _asked(kit, APPROVE, user, user.email, email, client)
+    mail, once = links.asked(kit, APPROVE, user, user.email, client, to=email)
     await post.queue(kit, [mail], [once])
 
 
@@ -66,14 +66,7 @@ async def _ask_new(kit: Kit, opened: Opened, client: Client) -> None:
     taken = await kit.users.find(email) is not None
     if not await post.may_ask(kit, CONFIRM, email, now):
         return
-    mail, once = _asked(kit, CONFIRM, user, email, email, client)
+    mail, once = links.asked(kit, CONFIRM, user, email, client, to=email)
     if taken:
         mail = post.write(kit, "address-in-use", email, post.language(kit, user, client), now, {}, links.LASTS)
     await post.queue(kit, [mail], [once])  # kept either way, so that the time tells nothing
-
-
-def _asked(kit: Kit, kind: str, user: Account, recipient: str, email: str, client: Client) -> tuple[Queued, Once]:
-    now = kit.clock.now()
-    made = links.for_user(kit, kind, user, now, to=email)
-    facts = {"link": made.url, "minutes": links.MINUTES, "to": email}
-    return post.write(kit, kind, recipient, post.language(kit, user, client), now, facts, links.LASTS), made.once

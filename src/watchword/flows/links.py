@@ -74,13 +74,14 @@ async def send(kit: Kit, purpose: str, email: str, client: Client, *, page: str 
 
 
 def asked(
-    kit: Kit, purpose: str, user: Account | None, email: str, client: Client, *, page: str | None = None
+    kit: Kit, purpose: str, user: Account | None, email: str, client: Client, *, to: str = "", page: str | None = None
 ) -> tuple[Queued, Once]:
-    """The mail of this purpose with its link; or the same for nobody, which costs as much and goes nowhere."""
+    """The mail of this purpose with its link; or the same for nobody, which costs as much and goes nowhere. `to` is the
+    address that it is about, where that is another."""
     now = kit.clock.now()
     nobody = User(kit.new_id(), email, None, frozenset(), now, None, 0)
-    made = for_user(kit, purpose, user or nobody, now, page=page)
-    facts = {"link": made.url, "minutes": MINUTES}
+    made = for_user(kit, purpose, user or nobody, now, to=to, page=page)
+    facts = {"link": made.url, "minutes": MINUTES, "to": to}
     mail = post.write(kit, purpose, email, post.language(kit, user, client), now, facts, LASTS)
     return (mail if user else post.unsent(mail)), made.once
 

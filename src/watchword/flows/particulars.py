@@ -73,8 +73,8 @@ async def delete(kit: Kit, who: Principal, client: Client = NOWHERE) -> Account 
     """End all sessions, and let the account be deleted after the grace; the account as it is then, None where it is
     gone at once.
 
-    Whoever signs in within the grace keeps it. Raises StepUpRequired, and StillReferenced where a host's rows hold
-    on to it and there is no grace.
+    Whoever signs in within the grace keeps it. Raises StepUpRequired, InvalidToken, and StillReferenced where a host's rows
+    hold on to it and there is no grace.
     """
     now = kit.clock.now()
     authenticate.require_fresh(kit, who)
@@ -89,6 +89,9 @@ async def delete(kit: Kit, who: Principal, client: Client = NOWHERE) -> Account 
     mails = await notices.about(kit, "deletion-planned", user, client, now, deletes=notices.moment(deletes_at))
     changes = Particulars(deletes_at=deletes_at)
     altered = await kit.accounts.alter(user.id, changes, now, ending=Ending.ALL, mails=mails)
+    if not altered.done:
+        await post.untold(kit, mails)
+        raise InvalidToken("the user is gone")
     post.go(kit, mails)
     kit.announce(DeletionPlanned(user.id, deletes_at), altered.revoked, client)
     found = await kit.users.get(user.id)

@@ -34,7 +34,7 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
         claims = await extra_claims(kit, session) if kit.claims else None
         for one in await kit.sessions.open(session, r):
             kit.announce(SessionClosed(user.id, one.session_id), [one], client)
-        user = await _still_proven(kit, proof, session, now)
+        user = await _still_proven(kit, proof, session, now, client)
         if scopes.grant(asked, user.scopes) == session.scopes:
             kit.announce(LoggedIn(user.id, session.id), client=client)
             return tokens.pair(kit.keyring.ring, kit.policy, session, session.scopes, r, kit.entropy(16), now, claims)
@@ -138,12 +138,12 @@ def _new(kit: Kit, proof: Proof, user: Account, asked: frozenset[str] | None, cl
     )
 
 
-async def _still_proven(kit: Kit, proof: Proof, session: Session, now: datetime) -> Account:
+async def _still_proven(kit: Kit, proof: Proof, session: Session, now: datetime, client: Client) -> Account:
     """The user as they are now, if at most their scopes changed since the proof; else the session just opened is closed."""
     found = await kit.users.get(proof.user.id)
     alive = found is not None and not found.user.disabled and found.user.epoch == proof.user.epoch
     going = getattr(found.user, "deletes_at", None) if found else None
-    if found is None or not alive or (going and not await particulars.keep(kit, found.user)):
+    if found is None or not alive or (going and not await particulars.keep(kit, found.user, client)):
         await kit.sessions.close(session.id, None, now)
         raise InvalidGrant("the user was disabled, deleted or given another password during the login")
     return found.user
