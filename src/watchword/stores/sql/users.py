@@ -82,7 +82,10 @@ class SqlUsers:
             dialect.insert(users).on_conflict_do_nothing().returning(users.c.id, users.c.email, users.c.username)
         )
         async with self._db.write() as connection:
-            while pending:  # once more only for a row whose obstacle was deleted in between
+            while (
+                pending
+            ):  # once more only for a row whose obstacle was deleted in between, or who looks like a new one
+                await _guard(connection, [rows[place] for place in pending])
                 added = {tuple(row) for row in await connection.execute(statement, [rows[place] for place in pending])}
                 refused = []
                 for place in pending:
@@ -228,6 +231,20 @@ async def _in_the_way(connection: AsyncConnection, rows: Sequence[dict[str, Any]
         user = _user(row)
         having.update({(key, getattr(row, key)): user for key in keys if getattr(row, key) is not None})
     return [tuple(dict.fromkeys(having[key, row[key]] for key in keys if (key, row[key]) in having)) for row in rows]
+
+
+async def _guard(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """Say what the usernames look like, so that nobody takes one that could be taken for them. Of those that look alike all are
+    let in, since their owners bring them along, and the first is guarded."""
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        row["username_skeleton"] = None
+        if row["username"] is not None:
+            first.setdefault(skeleton_of(row["username"]), row)
+    there = select(users.c.username_skeleton).where(users.c.username_skeleton.in_(first))
+    taken = set((await connection.execute(there)).scalars()) if first else set()
+    for skeleton in first.keys() - taken:
+        first[skeleton]["username_skeleton"] = skeleton
 
 
 async def change(connection: AsyncConnection, which: Any, values: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from watchword.core.models import Credentials, User
 from watchword.ports import (
+    Added,
     NewUser,
 )
 from watchword.testing.contracts.grounds import (
@@ -68,6 +69,20 @@ class ImportsContract:
             (standing,) = ways[0] or ways[1]
             made = twins[ways.index(())]
             assert (standing.id, standing.email) == (made.id, made.email)
+
+    async def test_names_that_look_alike_are_all_let_in_and_then_nobody_takes_another(
+        self, stores: ImportingStores
+    ) -> None:
+        await user(stores, "there", username="learn")
+        alike = [named("one", username="paypal"), named("two", username="paypa1"), named("three", username="leam")]
+        assert await stores.imports.add_many(alike) == [(), (), ()]
+        for username in ("pa\u0443pal", "1eam"):
+            assert await stores.users.add(named("thief", username=username)) is Added.USERNAME_TAKEN
+
+    async def test_of_many_who_import_names_that_look_alike_all_are_let_in(self, stores: ImportingStores) -> None:
+        drafts = [[named(f"user{n}", username=f"{n:06b}".replace("0", "l"))] for n in range(RACERS)]
+        answers = await asyncio.gather(*(stores.imports.add_many(each) for each in drafts))
+        assert answers == [[()]] * RACERS
 
     async def test_of_many_who_import_the_same_exactly_one_makes_each(self, stores: ImportingStores) -> None:
         def draft_of(racer: int) -> list[NewUser]:
