@@ -234,8 +234,8 @@ async def _in_the_way(connection: AsyncConnection, rows: Sequence[dict[str, Any]
 
 
 async def _guard(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
-    """Say what the usernames look like, so that nobody takes one that could be taken for them. Of those that look alike all are
-    let in, since their owners bring them along, and the first is guarded."""
+    """Say what the usernames look like, so that nobody takes one that could be taken for them. Of those that look alike all
+    are let in, since their owners bring them along, and the first is guarded."""
     first: dict[str, dict[str, Any]] = {}
     for row in rows:
         row["username_skeleton"] = None
