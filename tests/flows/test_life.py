@@ -1,7 +1,8 @@
 """What mails and owners do to accounts, where others are quicker, and on a host's own table."""
 
 import dataclasses
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.flows.conftest import Worker
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD
 
 from watchword.core.errors import InvalidLink, InvalidToken, RegistrationClosed, StillReferenced, Unavailable
+from watchword.core.events import Event, UserDeleted
 from watchword.core.mail import Mail, Queued
 from watchword.core.models import NOWHERE, Account, FrozenDict, Principal
 from watchword.flows import accounts, change_email, links, notices, particulars, post, recover, verify_email
@@ -243,6 +245,33 @@ async def test_whoever_is_gone_changes_nothing(mailing: Kit, monkeypatch: pytest
     with pytest.raises(InvalidToken):
         await acting
     assert await delivered(mailing) == 0
+
+
+@pytest.mark.parametrize("by", ["owner", "upkeep", "administrator"])
+async def test_a_deletion_is_told_whatever_fails_behind_it(
+    mailing: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """LS-03: the database goes away behind the commit, nobody hears of the deletion, and the audit log keeps the person."""
+    kit = dataclasses.replace(mailing, policy=dataclasses.replace(mailing.policy, deletion_grace=timedelta(0)))
+    user = await user_of(kit)
+    if by == "upkeep":
+        await particulars.delete(mailing, signed_in(mailing, user))
+        clock.tick(timedelta(days=60))
+    told: list[Event] = []
+    monkeypatch.setattr(type(kit), "announce", lambda _, event, *more, **named: told.append(event))
+    monkeypatch.setattr(type(kit.roles), "forget", unavailable)
+    acts: dict[str, Callable[[], Awaitable[object]]] = {
+        "owner": lambda: particulars.delete(kit, signed_in(kit, user)),
+        "upkeep": lambda: particulars.delete_due(mailing, 10),
+        "administrator": lambda: accounts.delete(kit, user.id),
+    }
+    with pytest.raises(Unavailable):
+        await acts[by]()
+    assert told == [UserDeleted(user.id)]
+
+
+async def unavailable(*_: object) -> None:
+    raise Unavailable("the database failed")
 
 
 async def test_a_profile_that_two_change_at_once_has_both_changes(mailing: Kit) -> None:

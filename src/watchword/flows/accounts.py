@@ -89,8 +89,10 @@ async def enable(kit: Kit, user_id: str, *, by: str | None = None) -> None:
 async def delete(kit: Kit, user_id: str, *, by: str | None = None) -> None:
     """Remove the account with its sessions and roles. Raises NotFound."""
     revoked = await kit.users.remove(user_id, kit.clock.now())
-    await kit.roles.forget(user_id)
-    _done(kit, revoked, UserDeleted(user_id, by=by))
+    try:  # it is told first: the audit log forgets the person by that, and what follows may fail
+        _done(kit, revoked, UserDeleted(user_id, by=by))
+    finally:
+        await kit.roles.forget(user_id)
 
 
 async def set_password(kit: Kit, user_id: str, new: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from watchword.core import emails, lookalikes, mail
 from watchword.core.errors import AuthError, InvalidInput, InvalidToken, UsernameTaken
 from watchword.core.events import DeletionCancelled, DeletionPlanned, ProfileChanged, UserDeleted, UsernameChanged
-from watchword.core.models import NOWHERE, Account, Client, Principal, User
+from watchword.core.models import NOWHERE, Account, Client, Principal, Revoked, User
 from watchword.flows import authenticate, notices, post
 from watchword.flows.kit import Kit
 from watchword.ports import Accounts, Ending, Particulars
@@ -81,9 +81,9 @@ async def delete(kit: Kit, who: Principal, client: Client = NOWHERE) -> Account 
     user = await authenticate.user(kit, who)
     if kit.accounts is None or not kit.policy.deletion_grace:
         revoked = await kit.users.remove(user.id, now)
-        await kit.roles.forget(user.id)
-        await _good_bye(kit, user, client)
-        kit.announce(UserDeleted(user.id), revoked or (), client)
+        if revoked is None:
+            raise InvalidToken("the user is gone")
+        await _gone(kit, user, revoked, client)
         return None
     deletes_at = now + kit.policy.deletion_grace
     mails = await notices.about(kit, "deletion-planned", user, client, now, deletes=notices.moment(deletes_at))
@@ -124,9 +124,7 @@ async def delete_due(kit: Kit, limit: int) -> int:
             continue
         if found is not None and revoked is not None:
             deleted += 1
-            await kit.roles.forget(user_id)
-            await _good_bye(kit, found.user, NOWHERE)
-            kit.announce(UserDeleted(user_id), revoked)
+            await _gone(kit, found.user, revoked, NOWHERE)
     return deleted
 
 
@@ -161,7 +159,11 @@ async def _events(kit: Kit, user: Account) -> list[dict[str, Any]]:
     return found
 
 
-async def _good_bye(kit: Kit, user: Account, client: Client) -> None:
+async def _gone(kit: Kit, user: Account, revoked: tuple[Revoked, ...], client: Client) -> None:
+    """What follows the end of an account. It is told first: the audit log forgets the person by that, and what is behind may
+    fail."""
+    kit.announce(UserDeleted(user.id), revoked, client)
+    await kit.roles.forget(user.id)
     await post.queue(kit, await notices.about(kit, "account-deleted", user, client, kit.clock.now(), undo=False))
 
 
