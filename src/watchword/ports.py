@@ -275,6 +275,9 @@ class Scratch(Protocol):
     async def keep(self, purpose: str, key: str, value: str, until: datetime) -> None:
         """Keep a value that may be used once, for this purpose, before `until`. It replaces what the key had before."""
 
+    async def peek(self, purpose: str, key: str, now: datetime) -> str | None:
+        """The value that is kept, and it stays; None where there is none."""
+
     async def consume(self, purpose: str, key: str, now: datetime, *, value: str | None = None) -> str | None:
         """The value that was kept, and it is gone. Of any number of callers exactly one gets it; all others None, and so does
         whoever comes too late or for another purpose, or names another `value`: then it stays where it is."""
@@ -298,8 +301,8 @@ class Particulars(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """The answer of `Accounts.alter`. Not `done`: nothing was changed, since the address or username is `taken`, or
-    the account is gone or not as it was expected to be."""
+    """The answer of `Accounts.alter`. Not `done`: nothing was changed, since the address or username is `taken`, or the
+    account is gone or not as it was expected to be, or what was to be used up is not there any more."""
 
     done: bool
     taken: bool = False
@@ -323,17 +326,20 @@ class Accounts(Protocol):
         ending: Ending = Ending.NONE,
         keep: str | None = None,
         mails: Sequence[Queued] = (),
+        using: "Once | None" = None,
+        once: "Sequence[Once]" = (),
     ) -> Altered:
-        """Change these particulars if the account is as expected, end sessions as `Users.set_password` does, and
-        queue `mails`: all in one transaction, or nothing of it. Of any number of callers that expect what each of
-        them changes exactly one is done. Address and username are canonical."""
+        """Change these particulars if the account is as expected, end sessions as `Users.set_password` does, queue `mails`,
+        use up what was kept as `using`, and keep `once`: all in one transaction, or nothing of it. Of any number of callers
+        that expect what each of them changes, or use the same, exactly one is done. Another address raises the epoch.
+        Address and username are canonical."""
 
     async def resembles(self, username: str) -> bool:
         """Whether a reader could take this username for that of an account (core/lookalikes). `Users.add` and `alter` answer
         that it is taken then, whoever comes in between."""
 
-    async def due(self, now: datetime, limit: int) -> Sequence[str]:
-        """At most `limit` ids of accounts whose `deletes_at` has come."""
+    async def due(self, now: datetime, after: str, limit: int) -> Sequence[str]:
+        """At most `limit` ids of accounts whose `deletes_at` has come, in their order, behind the id `after`."""
 
     async def remove_due(self, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
         """`Users.remove`, if its `deletes_at` has come and is still there. Whoever signs in at the same time either keeps the

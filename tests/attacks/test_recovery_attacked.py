@@ -14,11 +14,12 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from tests.house import ADA, BOB, CHEAP, OTHER_PASSWORD, PASSWORD, House, open_house
 from tests.letterbox import SENDER, last_mail, mailbox, mails
+from tests.servers import Valkey
 
 from watchword import Auth, Settings
 from watchword.core.errors import Unavailable
 from watchword.features.api_keys import ApiKeys
-from watchword.flows import accounts, post
+from watchword.flows import accounts, post, signing_keys
 from watchword.flows.post import Post
 from watchword.stores.sql.accounts import SqlAccounts
 from watchword.stores.sql.engine import Database
@@ -27,11 +28,12 @@ from watchword.testing import FrozenClock
 from watchword.texts import Texts
 
 NEW = "mallory@evil.example"
+MASTER, OTHER_MASTER = "p7Wq3xZt9mKc5vRb1nYs8dHf4gJl2aQe", "Zk4Tq9wLx2Vn7rBd5sYf8gHj3mPc6aEu"
 
 
-async def move(house: House, email: str = NEW) -> None:
+async def move(house: House, email: str = NEW, *, present: str = ADA) -> None:
     """What somebody does who has the owner's session and, for a moment, the owner's mailbox."""
-    login = await house.login()
+    login = await house.login(present)
     await house.client.post("/change-email", json={"email": email}, headers=login.headers)
     for _ in range(2):
         token = (await last_mail(house)).token
@@ -58,6 +60,24 @@ async def test_changes_that_fail_make_no_other_change_a_silent_one(either: House
     body = {"current_password": PASSWORD, "new_password": OTHER_PASSWORD}
     assert (await either.client.post("/change-password", json=body, headers=login.headers)).status_code == 204
     assert [mail.subject for mail in await mails(either)] == ["Your password at Watchword was changed"]
+
+
+async def test_changes_that_do_not_matter_hide_none_that_does(either: House) -> None:
+    """RL-09: the attacker has the owner's session. He changes the username until nothing more is told of that within the hour,
+    and then moves the account: that is told, and each link that came to the owner gives the account back."""
+    user_id = await either.register()
+    login = await either.login()
+    for number in range(post.NOTICES_PER_HOUR + 5):
+        body = {"username": f"mallory{number}"}
+        assert (await either.client.post("/change-username", json=body, headers=login.headers)).status_code == 204
+    earlier = (await last_mail(either)).undo
+    await move(either)
+    assert (await last_mail(either, ADA)).subject == "Your address at Watchword was changed"
+    assert await disown(either, earlier) == 204
+    assert (await last_mail(either)).to == ADA
+    found = await (await either.kit()).users.get(user_id)
+    assert found is not None
+    assert found.user.email == ADA
 
 
 async def test_a_stranger_s_registrations_keep_no_owner_from_a_new_password(tmp_path: Path, database_url: str) -> None:
@@ -157,6 +177,44 @@ async def test_an_owner_whose_address_was_changed_gets_the_account_back(either: 
     assert (await last_mail(either)).to == ADA
 
 
+@pytest.mark.parametrize("first", ["owner", "attacker"])
+async def test_an_attacker_s_own_links_take_nothing_back_from_the_owner(either: House, first: str) -> None:
+    """RS-06: the attacker moved the account twice, and so has a "this was not me" of his own at the first of his addresses. He
+    uses it when the owner has the account again, or before."""
+    user_id = await either.register()
+    kit = await either.kit()
+    await move(either)
+    await move(either, "mallory@worse.example", present=NEW)
+    owners = (await last_mail(either, ADA)).undo
+    attackers = [mail.undo for mail in await mails(either, NEW) if "was changed" in mail.subject]
+    assert len(attackers) == 2
+    order = [owners, *attackers] if first == "owner" else [*attackers, owners]
+    for token in order:
+        assert await disown(either, token) == 204
+    found = await kit.users.get(user_id)
+    assert found is not None
+    assert found.user.email == ADA
+    assert (await last_mail(either)).to == ADA
+
+
+async def test_an_owner_who_was_robbed_can_be_robbed_again_and_get_the_account_back(either: House) -> None:
+    """RS-06: what the first robber's links may do no more, the owner's next one may: it came behind the return."""
+    user_id = await either.register()
+    kit = await either.kit()
+    await move(either)
+    first = [(await last_mail(either, ADA)).undo, (await last_mail(either, NEW)).undo]
+    assert await disown(either, first[0]) == 204
+    reset = {"token": (await last_mail(either, ADA)).token, "new_password": PASSWORD}
+    assert (await either.client.post("/reset-password", json=reset)).status_code == 204
+    await move(either, BOB)
+    await move(either, "eve@evil.example", present=BOB)
+    assert await disown(either, (await last_mail(either, BOB)).undo) == 204
+    assert await disown(either, first[1]) == 204
+    found = await kit.users.get(user_id)
+    assert found is not None
+    assert found.user.email == BOB
+
+
 async def test_who_has_the_old_address_by_now_keeps_it(either: House) -> None:
     """LG-03: the owner's old address has another account by now. Everybody is signed out all the same, and no two accounts
     have one address."""
@@ -188,31 +246,37 @@ async def test_no_api_key_survives_an_owner_who_says_that_it_was_somebody_else(
         assert (await house.client.get("/me", headers=key)).status_code == 401
 
 
-async def test_a_host_s_password_works_no_longer_either(tmp_path: Path, sqlite_url: str) -> None:
-    """RS-06: the accounts are in a host's table, which has no more than the eight verbs. The attacker has changed the
-    password, and signs in again right after the owner has signed everybody out."""
-    db = Database(sqlite_url)
+@contextlib.asynccontextmanager
+async def on_host(folder: Path, url: str, **settings: Any) -> AsyncIterator[House]:
+    """An application whose accounts are in a table of its own, with no more than the eight verbs."""
+    db = Database(url)
     db.settle(here=True)
-    hosts = SqlUsers(db)
     clock, app = FrozenClock(), FastAPI()
-    settings = Settings(data_dir=tmp_path / "home", database_url=sqlite_url)
-    auth = Auth(settings, users=hosts, clock=clock, argon2=CHEAP)
+    configured = Settings(data_dir=folder / "home", database_url=url, **settings)
+    auth = Auth(configured, users=SqlUsers(db), clock=clock, argon2=CHEAP)
     auth.install(app)
     await auth.start()
     transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
-        house = House(app, auth, clock, client)
+    try:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            yield House(app, auth, clock, client)
+    finally:
+        await auth.stop()
+        await db.close()
+
+
+async def test_a_host_s_password_works_no_longer_either(tmp_path: Path, sqlite_url: str) -> None:
+    """RS-06: the attacker has changed the password, and signs in again right after the owner has signed everybody out."""
+    async with on_host(tmp_path, sqlite_url) as house:
         await house.register()
         login = await house.login()
         body = {"current_password": PASSWORD, "new_password": OTHER_PASSWORD}
-        await client.post("/change-password", json=body, headers=login.headers)
+        await house.client.post("/change-password", json=body, headers=login.headers)
         assert await disown(house, (await last_mail(house)).undo) == 204
         assert (await house.try_login(password=OTHER_PASSWORD)).status_code == 400
         reset = {"token": (await last_mail(house)).token, "new_password": PASSWORD}
-        assert (await client.post("/reset-password", json=reset)).status_code == 204
+        assert (await house.client.post("/reset-password", json=reset)).status_code == 204
         await house.login()
-    await auth.stop()
-    await db.close()
 
 
 async def test_an_outage_uses_no_undo_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,6 +295,101 @@ async def test_an_outage_uses_no_undo_up(house: House, monkeypatch: pytest.Monke
         assert await disown(house, token) == 503
     assert await disown(house, token) == 204
     assert await disown(house, token) == 400
+
+
+@pytest.mark.parametrize("kind", ["reset-password", "register", "verify-email", "change-email"])
+async def test_an_outage_uses_no_link_up(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """RS-03: the database is away for a moment just when a link comes back. It works afterwards, and once."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("the database is away")
+
+    async with (
+        mailbox() as box,
+        open_house(tmp_path, database_url=database_url, mail_url=box.url, mail_from=SENDER) as house,
+    ):
+        kit = await house.kit()
+        bodies = {"register": {"email": BOB, "password": PASSWORD}, "reset-password": {"email": ADA}}
+        path = {"register": "/register", "reset-password": "/forgot-password"}.get(kind, f"/{kind}")
+        await accounts.add(kit, ADA, PASSWORD, None, frozenset())
+        headers = (await house.login()).headers
+        await house.client.post(path, json=bodies.get(kind, {"email": NEW}), headers=headers)
+        (mail,) = await box.have(1)
+        if kind == "change-email":
+            await house.client.post("/change-email/confirm", json={"token": mail.token})
+            mail = (await box.have(2))[-1]
+        back = {"reset-password": "/reset-password", "change-email": "/change-email/confirm"}
+        body = {"token": mail.token, **({"new_password": OTHER_PASSWORD} if kind == "reset-password" else {})}
+
+        async def bring() -> int:
+            return (await house.client.post(back.get(kind, "/verify-email/confirm"), json=body)).status_code
+
+        with monkeypatch.context() as patched:
+            patched.setattr(SqlAccounts, "alter", away)
+            patched.setattr(SqlUsers, "add", away)
+            assert await bring() == 503
+        assert await bring() in (200, 204)
+        assert await bring() == 400
+
+
+async def test_a_link_that_was_used_costs_no_hash(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RL-05: the attacker sends one used link a thousand times, and each time the server would work out a hash for him."""
+    await house.register()
+    await house.client.post("/forgot-password", json={"email": ADA})
+    body = {"token": (await last_mail(house)).token, "new_password": OTHER_PASSWORD}
+    assert (await house.client.post("/reset-password", json=body)).status_code == 204
+    kit = await house.kit()
+
+    async def never(*_: object) -> str:
+        raise AssertionError("hashed")
+
+    monkeypatch.setattr(type(kit.hashing), "hash", never)
+    assert (await house.client.post("/reset-password", json=body)).status_code == 400
+
+
+async def test_new_master_keys_give_no_second_use_and_take_no_first(tmp_path: Path) -> None:
+    """RS-06: what was used is found under a key that changes when everything is sealed anew; the attacker waits for that. The
+    owner's unused links work on."""
+    async with open_house(tmp_path, master_keys=[MASTER]) as house:
+        await house.register()
+        login = await house.login()
+        await house.client.post("/change-username", json={"username": "mallory"}, headers=login.headers)
+        undo = (await last_mail(house)).undo
+        assert await disown(house, undo) == 204
+        reset = (await last_mail(house)).token
+    async with open_house(tmp_path, master_keys=[OTHER_MASTER, MASTER]) as house:
+        await signing_keys.reseal(await house.kit())
+        assert await disown(house, undo) == 400
+        body = {"token": reset, "new_password": OTHER_PASSWORD}
+        assert (await house.client.post("/reset-password", json=body)).status_code == 204
+
+
+async def used_and_forgotten(house: House, valkey: Valkey) -> list[int]:
+    await house.register()
+    login = await house.login()
+    body = {"current_password": PASSWORD, "new_password": OTHER_PASSWORD}
+    await house.client.post("/change-password", json=body, headers=login.headers)
+    undo = (await last_mail(house)).undo
+    answers = [await disown(house, undo)]
+    valkey.stop()
+    return [*answers, await disown(house, undo)]
+
+
+async def test_valkey_s_end_gives_no_second_use(tmp_path: Path, valkey: Valkey, sqlite_url: str) -> None:
+    """RS-06: Valkey counts, and may forget. What was used is in the database."""
+    async with open_house(tmp_path, database_url=sqlite_url, redis_url=valkey.url) as house:
+        assert await used_and_forgotten(house, valkey) == [204, 400]
+
+
+async def test_valkey_s_end_gives_no_second_use_on_a_host_either(
+    tmp_path: Path, valkey: Valkey, sqlite_url: str
+) -> None:
+    """RS-06: a host's table has no transaction with ours, so there the limit decides between two at once, and the database
+    keeps what was used."""
+    async with on_host(tmp_path, sqlite_url, redis_url=valkey.url) as house:
+        assert await used_and_forgotten(house, valkey) == [204, 400]
 
 
 # What an answer tells

@@ -17,6 +17,9 @@ from watchword.core.errors import InvalidInput
         ("wendy", "vvendy"),
         ("oca", "оса"),  # Cyrillic
         ("ada.1", "ada.l"),
+        ("admin", "admın"),  # Latin, all of it
+        ("admin", "ɑdmin"),
+        ("google", "ɡooɡle"),
     ],
 )
 def test_names_that_look_alike_have_one_skeleton(one: str, other: str) -> None:

@@ -14,6 +14,7 @@ from tests.house import ADA, BOB, OTHER_PASSWORD, House, kept, open_house
 from tests.letterbox import LINK, last_mail, mails
 
 from watchword.core.errors import ConfigError
+from watchword.core.links import place
 from watchword.features.magic_link import MagicLink
 from watchword.features.one_time_code import OneTimeCode
 from watchword.features.one_time_code.flow import GUESSES
@@ -163,6 +164,29 @@ async def test_of_500_guesses_at_once_five_are_evaluated(mailed: House, monkeypa
     assert evaluated == GUESSES
     assert {answer.status_code for answer in answers} - {503} == {400, 429}
     assert (await bring(mailed, "/one-time-code/confirm", email=ADA, code=code)).status_code == 429
+
+
+async def test_while_a_code_lives_five_guesses_are_evaluated_whatever_is_named(
+    mailed: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RL-02: the attacker guesses by the address and by the username, in all spellings, and waits for the limit to give."""
+    user_id = await mailed.register(username="ada")
+    await code_of(mailed)
+    kit = await mailed.kit()
+    evaluated = 0
+    consume = kit.scratch.consume
+
+    async def counted(*arguments: object, **more: object) -> object:
+        nonlocal evaluated
+        evaluated += arguments[1] == place(user_id)
+        return await consume(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(kit.scratch), "consume", lambda _, *arguments, **more: counted(*arguments, **more))
+    for _ in range(20):
+        for name in (ADA, "ADA@EXAMPLE.COM", "ada", "ADA"):
+            await bring(mailed, "/one-time-code/confirm", email=name, code="00000x")
+        mailed.clock.tick(29)
+    assert evaluated == GUESSES
 
 
 async def test_an_unknown_address_meets_the_same_limit(mailed: House) -> None:

@@ -295,6 +295,7 @@ SILENT = {
     "password._rehash": "the password is the same",
     "session._still_proven": "that session was never handed out",
     "password.replace": "whoever calls it says what it was",
+    "recover._take_away_from_host": "disown says it",
 }
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,17 +142,18 @@ async def test_where_registration_is_closed_nobody_is_mailed(worker: Worker) -> 
 async def test_a_reset_that_is_overtaken_by_the_operator_changes_nothing(
     mailing: Kit, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The operator locks the account between the link's use and the new password."""
+    """The operator locks the account between the look at the link and the new password."""
     user = await user_of(mailing)
     await recover.request(mailing, ADA)
     await delivered(mailing)
-    use = links.use
+    opened = links.open
 
-    async def then_disabled(*arguments: Any) -> None:
-        await use(*arguments)
+    async def then_disabled(*arguments: Any) -> Any:
+        answer = await opened(*arguments)
         await accounts.disable(mailing, user.id)
+        return answer
 
-    monkeypatch.setattr(links, "use", then_disabled)
+    monkeypatch.setattr(links, "open", then_disabled)
     with pytest.raises(InvalidLink):
         await recover.reset(mailing, box.token(), OTHER_PASSWORD)
 
@@ -331,9 +332,28 @@ async def test_an_account_that_other_rows_hold_on_to_is_tried_again(
     assert await particulars.delete_due(kit, 10) == 1
 
 
+async def test_accounts_that_others_hold_on_to_keep_nobody_else_from_going(
+    mailing: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = sorted([await user_of(mailing, f"user{number}@example.com") for number in range(7)], key=lambda one: one.id)
+    for user in users:
+        await particulars.delete(mailing, signed_in(mailing, user))
+    clock.tick(timedelta(days=60))
+    assert mailing.accounts is not None
+    remove = mailing.accounts.remove_due
+
+    async def refused(user_id: str, now: datetime) -> Any:
+        if user_id in {one.id for one in users[:5]}:
+            raise StillReferenced("a row of another table points to the account")
+        return await remove(user_id, now)
+
+    monkeypatch.setattr(type(mailing.accounts), "remove_due", lambda _, *arguments: refused(*arguments))
+    assert await particulars.delete_due(mailing, 2) == 2
+
+
 def _nobody_else(kit: Kit, user_id: str) -> Any:
-    async def due(*_: Any) -> list[str]:
-        return [user_id, "gone already"]
+    async def due(_store: object, _now: datetime, after: str, _limit: int) -> list[str]:
+        return [] if after else [user_id, "gone already"]
 
     assert kit
     return due

@@ -25,18 +25,20 @@ SHAPE = re.compile(r"wwl_([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{43})")
 @dataclass(frozen=True, slots=True)
 class Link:
     """What a genuine link says. `user_id` is empty where there is no account yet; `to` is the address that it leads to, where
-    it changes one. `nonce` has 128 random bits. `expires_at` is in seconds since the epoch."""
+    it changes one. `nonce` has 128 random bits. `expires_at` is in seconds since 1970. `epoch` is the one that the account
+    had, where links of one account have to be put in order."""
 
     purpose: str
     user_id: str
     nonce: str = field(repr=False)
     expires_at: int
     to: str = ""
+    epoch: int = 0
 
 
 def mint(link: Link, key: bytes) -> str:
     """The secret that goes into the mail."""
-    listed = [link.purpose, link.user_id, link.nonce, link.expires_at, link.to]
+    listed = [link.purpose, link.user_id, link.nonce, link.expires_at, link.to, link.epoch]
     body = PREFIX + _encode(json.dumps(listed, separators=(",", ":"), ensure_ascii=False).encode())
     return f"{body}.{_encode(_mac(key, body))}"
 
@@ -56,6 +58,11 @@ def parse(text: str, purposes: Sequence[str], keys: Sequence[bytes], now: dateti
     if link.expires_at <= now.timestamp():
         raise InvalidLink("the link's time is over")
     return link
+
+
+def place(user_id: str) -> str:
+    """Under which key the database holds what the links of an account may be used for. It outlives every change of keys."""
+    return hashlib.sha256(user_id.encode()).hexdigest()
 
 
 def fingerprint(text: str, user: Account | None = None) -> str:

@@ -35,7 +35,7 @@ def _latin(letter: str) -> str:
     """The ASCII letter that this one looks like, where it does."""
     if letter.isascii():
         return letter
-    found = _tables().is_confusable(letter, preferred_aliases=["latin"])
+    found = _tables().is_confusable(letter)
     alike = [one["c"] for each in found or () for one in each["homoglyphs"] if one["c"].isascii()]
     return alike[0].lower() if alike else letter
 

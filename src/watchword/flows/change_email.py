@@ -40,21 +40,21 @@ async def agree(kit: Kit, accounts: Accounts, text: str, client: Client = NOWHER
     one returns; for all others InvalidLink is raised. Raises TooManyAttempts."""
     now = kit.clock.now()
     opened = await links.open(kit, text, (APPROVE, CONFIRM), now, client)
-    await links.use(kit, opened, now)
     if opened.link.purpose == APPROVE:
+        await links.use(kit, opened, now)
         await _ask_new(kit, opened, client)
         return False
     user, email = opened.user, opened.link.to
     mails: Sequence[Queued] = [
-        *await notices.about(kit, "email-changed", user, client, now, back=True, new=email),
+        *await notices.about(kit, "email-changed", user, client, now, new=email),
         *await notices.about(kit, "email-changed", user, client, now, new=email, to=email),
     ]
     changes = Particulars(email=email, email_verified_at=now)
     expecting = Particulars(email=user.email, epoch=user.epoch)
-    altered = await accounts.alter(user.id, changes, now, expecting=expecting, mails=mails)
+    altered = await accounts.alter(user.id, changes, now, expecting=expecting, mails=mails, using=opened.once)
     if not altered.done:
         await post.untold(kit, mails)
-        raise InvalidLink("the address got another account meanwhile" if altered.taken else "the account was changed")
+        raise InvalidLink("the address got another account meanwhile" if altered.taken else links.USED)
     post.go(kit, mails)
     kit.announce(EmailChanged(user.id), client=client)
     return True

@@ -2,7 +2,7 @@
 
 import base64
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from watchword.core import emails, links
 from watchword.core.errors import InvalidLink
@@ -18,6 +18,8 @@ LASTS = timedelta(hours=1)
 
 MINUTES = str(int(LASTS.total_seconds()) // 60)
 """The same for people."""
+
+USED = "the link was used, or replaced, or the account changed since"
 
 PAGES = {
     "register": "verify-email",
@@ -46,13 +48,19 @@ class Opened:
     user: Account
     text: str
 
+    @property
+    def once(self) -> Once:
+        """What is kept for its one use."""
+        until = datetime.fromtimestamp(self.link.expires_at, UTC)
+        return Once(self.link.purpose, links.place(self.user.id), links.fingerprint(self.text, self.user), until)
+
 
 def for_user(kit: Kit, purpose: str, user: Account, now: datetime, *, to: str = "", page: str | None = None) -> Made:
     """A link for this account. A later one for the same purpose takes its place. `page` is a path of the application's own
     that it leads to, below the issuer."""
     link = _new(kit, purpose, user.id, now + LASTS, to)
     text = links.mint(link, kit.keyring.link_keys[0])
-    once = Once(purpose, kit.keyring.pseudonym("link", user.id), links.fingerprint(text, user), now + LASTS)
+    once = Once(purpose, links.place(user.id), links.fingerprint(text, user), now + LASTS)
     return Made(url(kit, purpose, text) if page is None else f"{kit.policy.issuer.rstrip('/')}{page}#{text}", once)
 
 
@@ -95,7 +103,7 @@ def for_nobody(kit: Kit, purpose: str, value: str, now: datetime) -> tuple[str, 
 def undoing(kit: Kit, user: Account, now: datetime, lasts: timedelta, to: str = "") -> str:
     """The address of the page that says "this was not me", and puts the mail address `to` back, where one is given. It opens
     nothing, so it may last; and a later one leaves it be."""
-    text = links.mint(_new(kit, "undo", user.id, now + lasts, to), kit.keyring.link_keys[0])
+    text = links.mint(_new(kit, "undo", user.id, now + lasts, to, user.epoch), kit.keyring.link_keys[0])
     return url(kit, "undo", text)
 
 
@@ -117,7 +125,18 @@ def read(kit: Kit, text: str, purposes: tuple[str, ...], now: datetime, client: 
 async def open(  # noqa: A001 - `links.open(...)` is the sentence
     kit: Kit, text: str, purposes: tuple[str, ...], now: datetime, client: Client = NOWHERE
 ) -> Opened:
-    """The link and its account, which has to be there and enabled. Raises InvalidLink and TooManyAttempts."""
+    """The link and its account, which has to be there and enabled, where it can still be used: nothing that costs more is done
+    for one that was used before. Raises InvalidLink and TooManyAttempts."""
+    opened = await owner(kit, text, purposes, now, client)
+    once = opened.once
+    if await kit.scratch.peek(once.purpose, once.key, now) != once.value:
+        raise InvalidLink(USED)
+    return opened
+
+
+async def owner(kit: Kit, text: str, purposes: tuple[str, ...], now: datetime, client: Client = NOWHERE) -> Opened:
+    """The link and its account, which has to be there and enabled, whether or not the link was used. Raises InvalidLink and
+    TooManyAttempts."""
     link = read(kit, text, purposes, now, client)
     found = await kit.users.get(link.user_id)
     if found is None or found.user.disabled:
@@ -128,20 +147,19 @@ async def open(  # noqa: A001 - `links.open(...)` is the sentence
 async def use(kit: Kit, opened: Opened, now: datetime) -> None:
     """Use it up. Of any number of callers exactly one returns; for all others, and where the account's address or
     epoch changed since it was made, InvalidLink is raised."""
-    key = kit.keyring.pseudonym("link", opened.user.id)
-    value = links.fingerprint(opened.text, opened.user)
-    if await kit.scratch.consume(opened.link.purpose, key, now, value=value) is None:
-        raise InvalidLink("the link was used, or replaced, or the account changed since")
+    once = opened.once
+    if await kit.scratch.consume(once.purpose, once.key, now, value=once.value) is None:
+        raise InvalidLink(USED)
 
 
-async def use_for_nobody(kit: Kit, link: Link, text: str, now: datetime) -> str:
-    """The value that was kept for it. Of any number of callers exactly one gets it. Raises InvalidLink."""
-    value = await kit.scratch.consume(link.purpose, links.fingerprint(text), now)
+async def kept_for_nobody(kit: Kit, link: Link, text: str, now: datetime) -> str:
+    """The value that is kept for it, and stays. Raises InvalidLink."""
+    value = await kit.scratch.peek(link.purpose, links.fingerprint(text), now)
     if value is None:
-        raise InvalidLink("the link was used")
+        raise InvalidLink(USED)
     return value
 
 
-def _new(kit: Kit, purpose: str, user_id: str, expires_at: datetime, to: str = "") -> Link:
+def _new(kit: Kit, purpose: str, user_id: str, expires_at: datetime, to: str = "", epoch: int = 0) -> Link:
     nonce = base64.urlsafe_b64encode(kit.entropy(18)).decode()
-    return Link(purpose, user_id, nonce, int(expires_at.timestamp()), to)
+    return Link(purpose, user_id, nonce, int(expires_at.timestamp()), to, epoch)

@@ -21,18 +21,17 @@ async def about(
     *,
     to: str | None = None,
     undo: bool = True,
-    back: bool = False,
     **facts: str,
 ) -> Sequence[Queued]:
-    """The mail that tells the owner (at `to`, where the address is another by now) of a change; none where mails go
-    nowhere, or where so many went already that one more would tell nothing. `back` says that "this was not me" is to give the
-    account this address again."""
+    """The mail that tells the owner of a change; none where mails go nowhere, or where so many of the kind went already that
+    one more would tell nothing. "This was not me" gives the account the address again that the mail went to, unless that is
+    a new one (`to`)."""
     recipient = to or user.email
-    if kit.mailer is None or not await post.may_tell(kit, recipient, now):
+    if kit.mailer is None or not await post.may_tell(kit, kind, recipient, now):
         return ()
     told = {"when": moment(now), **facts}
     if undo:
-        told["undo"] = links.undoing(kit, user, now, UNDO_LASTS, recipient if back else "")
+        told["undo"] = links.undoing(kit, user, now, UNDO_LASTS, "" if to else recipient)
     return (post.write(kit, kind, recipient, post.language(kit, user, client), now, told, post.NOTICES_LAST),)
 
 

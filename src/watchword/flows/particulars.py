@@ -3,6 +3,7 @@ the end."""
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from watchword.core import emails, lookalikes, mail
@@ -109,23 +110,30 @@ async def keep(kit: Kit, user: Account, client: Client = NOWHERE) -> bool:
 
 
 async def delete_due(kit: Kit, limit: int) -> int:
-    """Delete at most `limit` accounts whose grace is over; how many. One that a host's rows hold on to stays, and is
+    """Delete about `limit` accounts whose grace is over; how many. One that a host's rows hold on to stays, and is
     tried again."""
     if kit.accounts is None:
         return 0
     now = kit.clock.now()
-    deleted = 0
-    for user_id in await kit.accounts.due(now, limit):
-        found = await kit.users.get(user_id)
-        try:
-            revoked = await kit.accounts.remove_due(user_id, now)
-        except AuthError as error:
-            post.logger.warning("the account %s could not be deleted: %s", user_id, error.because)
-            continue
-        if found is not None and revoked is not None:
-            deleted += 1
-            await _gone(kit, found.user, revoked, NOWHERE)
+    deleted, after = 0, ""
+    while deleted < limit and (due := await kit.accounts.due(now, after, limit)):
+        for user_id in due:
+            after = user_id
+            deleted += await _delete_due(kit, kit.accounts, user_id, now)
     return deleted
+
+
+async def _delete_due(kit: Kit, accounts: Accounts, user_id: str, now: datetime) -> bool:
+    found = await kit.users.get(user_id)
+    try:
+        revoked = await accounts.remove_due(user_id, now)
+    except AuthError as error:
+        post.logger.warning("the account %s could not be deleted: %s", user_id, error.because)
+        return False
+    if found is None or revoked is None:
+        return False
+    await _gone(kit, found.user, revoked, NOWHERE)
+    return True
 
 
 async def export(kit: Kit, who: Principal) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from watchword.core.models import NOWHERE, Account, Client, Credentials, Princip
 from watchword.flows import notices, post, throttle
 from watchword.flows.hashing import Gone
 from watchword.flows.kit import Kit
-from watchword.ports import NOTHING, Ending, Particulars
+from watchword.ports import NOTHING, Ending, Once, Particulars
 
 METHODS = frozenset({"pwd"})  # RFC 8176 2
 
@@ -85,14 +85,18 @@ async def replace(
     keep: str | None = None,
     expecting: Particulars = NOTHING,
     verified: bool = False,
+    using: Once | None = None,
 ) -> tuple[Revoked, ...] | None:
-    """Store another password, end sessions, and tell the owner by mail; None where the account is not as expected any more.
+    """Store another password, end sessions, and tell the owner by mail; None where the account is not as expected any more, or
+    what was to be used up with that is gone.
 
     `verified` says that the owner has just shown that the address is theirs.
     """
     mails = await notices.about(kit, "password-changed", user, client, now)
     if kit.accounts is None:  # a host's table knows nothing of mails, so they are queued after its commit
         replacing = expecting.get("password_hash")
+        if using and await kit.scratch.consume(using.purpose, using.key, now, value=using.value) is None:
+            return None
         revoked = await kit.users.set_password(user.id, new_hash, now, ending=ending, keep=keep, replacing=replacing)
         await (post.untold(kit, mails) if revoked is None else post.queue(kit, mails))
         return revoked
@@ -100,7 +104,7 @@ async def replace(
     if verified:
         changes["email_verified_at"] = now
     altered = await kit.accounts.alter(
-        user.id, changes, now, expecting=expecting, ending=ending, keep=keep, mails=mails
+        user.id, changes, now, expecting=expecting, ending=ending, keep=keep, mails=mails, using=using
     )
     if not altered.done:
         await post.untold(kit, mails)

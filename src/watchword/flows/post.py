@@ -26,7 +26,7 @@ ASKED_PER_HOUR = 5
 """Mails of one purpose to one address that anybody can ask for by naming it."""
 
 NOTICES_PER_HOUR = 20
-"""Mails to one address that tell of a change."""
+"""Mails to one address that tell of changes of one kind."""
 
 NOTICES_LAST = timedelta(days=3)
 """How long somebody goes on trying to tell of a change. A link is tried as long as it works."""
@@ -66,16 +66,17 @@ async def may_ask(kit: Kit, purpose: str, recipient: str, now: datetime) -> bool
     return await _counted(kit, _limit(kit, "asked", recipient, ASKED_PER_HOUR, purpose), now)
 
 
-async def may_tell(kit: Kit, recipient: str, now: datetime) -> bool:
-    """Count a mail that tells of a change; whether this address may have it."""
-    return await _counted(kit, _limit(kit, "told", recipient, NOTICES_PER_HOUR), now)
+async def may_tell(kit: Kit, kind: str, recipient: str, now: datetime) -> bool:
+    """Count a mail that tells of a change; whether this address may have it. Each kind is counted by itself: else whoever is
+    signed in makes twenty harmless changes, and the one that matters is not told."""
+    return await _counted(kit, _limit(kit, "told", recipient, NOTICES_PER_HOUR, kind), now)
 
 
 async def untold(kit: Kit, mails: Sequence[Queued]) -> None:
     """Take back what notices were counted that were not queued, since nothing was changed. Else whoever fails often enough
     makes the change that follows a silent one."""
     for one in mails:
-        await kit.scratch.take_back([_limit(kit, "told", one.recipient, NOTICES_PER_HOUR)])
+        await kit.scratch.take_back([_limit(kit, "told", one.recipient, NOTICES_PER_HOUR, one.kind)])
 
 
 async def queue(kit: Kit, mails: Sequence[Queued], once: Sequence[Once] = ()) -> None:

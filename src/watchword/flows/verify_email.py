@@ -6,11 +6,11 @@ import json
 
 from watchword.core.errors import InvalidLink, UsernameTaken
 from watchword.core.events import EmailVerified, Registered
-from watchword.core.links import Link
+from watchword.core.links import Link, fingerprint
 from watchword.core.models import NOWHERE, Account, Client, Principal
 from watchword.flows import links, post, throttle
 from watchword.flows.kit import Kit
-from watchword.ports import Added, NewUser, Particulars
+from watchword.ports import Added, NewUser, Once, Particulars
 
 REGISTER = "register"
 VERIFY = "verify-email"
@@ -58,22 +58,28 @@ async def confirm(kit: Kit, text: str, client: Client = NOWHERE) -> None:
         await _make(kit, link, text, client)
         return
     opened = await links.open(kit, text, (VERIFY,), now, client)
-    await links.use(kit, opened, now)
-    await shown(kit, opened.user, client)
+    if kit.accounts is None:
+        await links.use(kit, opened, now)
+    await shown(kit, opened.user, client, using=opened.once)
 
 
-async def shown(kit: Kit, user: Account, client: Client = NOWHERE) -> None:
-    """Keep that the owner has shown that the address is theirs."""
+async def shown(kit: Kit, user: Account, client: Client = NOWHERE, *, using: Once | None = None) -> None:
+    """Keep that the owner has shown that the address is theirs; by a link that is used up with that, where one is given.
+    Raises InvalidLink then, for all but one caller."""
     now = kit.clock.now()
     if kit.accounts is not None:
         verified, expecting = Particulars(email_verified_at=now), Particulars(email=user.email)
-        await kit.accounts.alter(user.id, verified, now, expecting=expecting)
+        altered = await kit.accounts.alter(user.id, verified, now, expecting=expecting, using=using)
+        if using is not None and not altered.done:
+            raise InvalidLink(links.USED)
     kit.announce(EmailVerified(user.id), client=client)
 
 
 async def _make(kit: Kit, link: Link, text: str, client: Client) -> None:
+    """Of any number of callers exactly one makes the account, since its address is unique: the link stays until then, whatever
+    fails."""
     now = kit.clock.now()
-    value = json.loads(_opened(kit, await links.use_for_nobody(kit, link, text, now)))
+    value = json.loads(_opened(kit, await links.kept_for_nobody(kit, link, text, now)))
     user = NewUser(
         id=kit.new_id(),
         email=value["email"],
@@ -85,6 +91,7 @@ async def _make(kit: Kit, link: Link, text: str, client: Client) -> None:
         language=value["language"],
     )
     added = await kit.users.add(user)
+    await kit.scratch.consume(REGISTER, fingerprint(text), now)
     if added is Added.USERNAME_TAKEN:
         raise UsernameTaken("taken before the link came back")
     found = await kit.users.find(user.email)

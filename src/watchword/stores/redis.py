@@ -138,6 +138,10 @@ class RedisScratch:
         """See `ports.Scratch.keep`."""
         await self._behind.keep(purpose, key, value, until)
 
+    async def peek(self, purpose: str, key: str, now: datetime) -> str | None:
+        """See `ports.Scratch.peek`."""
+        return await self._behind.peek(purpose, key, now)
+
     async def consume(self, purpose: str, key: str, now: datetime, *, value: str | None = None) -> str | None:
         """See `ports.Scratch.consume`."""
         return await self._behind.consume(purpose, key, now, value=value)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from watchword.core import emails
 from watchword.core.errors import InvalidLink, TooManyAttempts
 from watchword.core.events import LoginFailed
+from watchword.core.links import place
 from watchword.core.models import NOWHERE, Account, Client, Proof, User
 from watchword.flows import post, throttle, verify_email
 from watchword.flows.kit import Kit
@@ -39,7 +40,7 @@ async def request(kit: Kit, email: str, client: Client = NOWHERE) -> None:
     whose = user or User(kit.new_id(), email, None, frozenset(), now, None, 0)
     facts = {"code": code, "minutes": str(int(LASTS.total_seconds()) // 60)}
     mail = post.write(kit, PURPOSE, email, post.language(kit, user, client), now, facts, LASTS)
-    once = Once(PURPOSE, _key(kit, whose), _value(kit, whose, code), now + LASTS)
+    once = Once(PURPOSE, _key(whose), _value(kit, whose, code), now + LASTS)
     await post.queue(kit, [mail if user else post.unsent(mail)], [once])
 
 
@@ -52,16 +53,16 @@ async def prove(kit: Kit, email: str, code: str, client: Client = NOWHERE) -> Pr
     """
     now = kit.clock.now()
     email = emails.one_spelling(email)
-    found = await kit.users.find(email)
+    found = await kit.users.find(email) if "@" in email else None  # a username would be a second name for the limit
     user = found.user if found else None
-    limit = Limit(kit.keyring.pseudonym("code", email), GUESSES, LASTS)
+    limit = Limit(kit.keyring.pseudonym("code", email), GUESSES, LASTS * GUESSES)  # none comes back while a code lives
     try:
         async with throttle.guess(kit, user, email, client):
             hit = await kit.scratch.hit([limit], now)
             if hit.wait is not None:
                 raise TooManyAttempts("too many codes", wait=hit.wait)
             whose = user or User("", email, None, frozenset(), now, None, 0)
-            kept = await kit.scratch.consume(PURPOSE, _key(kit, whose), now, value=_value(kit, whose, code))
+            kept = await kit.scratch.consume(PURPOSE, _key(whose), now, value=_value(kit, whose, code))
             if kept is None or user is None or user.disabled:
                 raise InvalidLink("wrong code, or used, or too old", detail=REFUSED)
     except InvalidLink as refusal:
@@ -73,8 +74,8 @@ async def prove(kit: Kit, email: str, code: str, client: Client = NOWHERE) -> Pr
     return Proof(user, METHODS, auth_time=now)
 
 
-def _key(kit: Kit, user: Account) -> str:
-    return kit.keyring.pseudonym("link", user.id)
+def _key(user: Account) -> str:
+    return place(user.id)
 
 
 def _value(kit: Kit, user: Account, code: str) -> str:

@@ -10,12 +10,17 @@ from sqlalchemy.exc import IntegrityError
 
 from watchword.core.mail import Queued
 from watchword.core.models import Revoked
-from watchword.ports import NOTHING, Altered, Ending, Particulars
+from watchword.ports import NOTHING, Altered, Ending, Once, Particulars
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.outbox import queue
+from watchword.stores.sql.scratch import keep_once, use
 from watchword.stores.sql.sessions import end_all
 from watchword.stores.sql.tables import users
 from watchword.stores.sql.users import change, erase, skeleton_of
+
+
+class _Used(Exception):
+    """Takes the transaction back."""
 
 
 class SqlAccounts:
@@ -35,25 +40,32 @@ class SqlAccounts:
         ending: Ending = Ending.NONE,
         keep: str | None = None,
         mails: Sequence[Queued] = (),
+        using: Once | None = None,
+        once: Sequence[Once] = (),
     ) -> Altered:
         """See `ports.Accounts.alter`. The unique indexes decide who gets an address or a username."""
         values = _columns(changes)
         if "username" in values:
             values["username_skeleton"] = values["username"] and skeleton_of(values["username"])
-        if ending is not Ending.NONE:
+        if ending is not Ending.NONE or "email" in values:
             values["epoch"] = users.c.epoch + 1
         expected = [users.c[name].is_not_distinct_from(value) for name, value in _columns(expecting).items()]
         try:
             async with self._db.write() as connection:
                 if not await change(connection, and_(users.c.id == user_id, *expected), values):
                     return Altered(done=False)
+                if using is not None and await use(connection, using.purpose, using.key, now, using.value) is None:
+                    raise _Used
                 await queue(connection, mails)
+                await keep_once(connection, once)
                 if ending is Ending.NONE:
                     return Altered(done=True)
                 kept = keep if ending is Ending.OTHERS else None
                 return Altered(done=True, revoked=await end_all(connection, user_id, now, keep=kept))
         except IntegrityError:
             return Altered(done=False, taken=True)
+        except _Used:
+            return Altered(done=False)
 
     @verb
     async def resembles(self, username: str) -> bool:
@@ -63,9 +75,9 @@ class SqlAccounts:
             return (await connection.execute(alike)).first() is not None
 
     @verb
-    async def due(self, now: datetime, limit: int) -> list[str]:
+    async def due(self, now: datetime, after: str, limit: int) -> list[str]:
         """See `ports.Accounts.due`."""
-        over = select(users.c.id).where(users.c.deletes_at <= now).order_by(users.c.deletes_at).limit(limit)
+        over = select(users.c.id).where(users.c.deletes_at <= now, users.c.id > after).order_by(users.c.id).limit(limit)
         async with self._db.read() as connection:
             return list((await connection.execute(over)).scalars())
 

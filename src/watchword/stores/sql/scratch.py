@@ -50,14 +50,17 @@ class SqlScratch:
             await keep_once(connection, [Once(purpose, key, value, until)])
 
     @verb
+    async def peek(self, purpose: str, key: str, now: datetime) -> str | None:
+        """See `ports.Scratch.peek`."""
+        async with self._db.read() as connection:
+            found = await connection.execute(select(single_use.c.value).where(_kept(purpose, key, now)))
+            return found.scalar()
+
+    @verb
     async def consume(self, purpose: str, key: str, now: datetime, *, value: str | None = None) -> str | None:
-        """See `ports.Scratch.consume`. Deleting the row is using it, so its lock decides a race."""
-        mine = and_(single_use.c.purpose == purpose, single_use.c.key == key, single_use.c.until > now)
-        if value is not None:
-            mine = and_(mine, single_use.c.value == value)
+        """See `ports.Scratch.consume`."""
         async with self._db.write() as connection:
-            row = (await connection.execute(delete(single_use).where(mine).returning(single_use.c.value))).first()
-        return None if row is None else str(row.value)
+            return await use(connection, purpose, key, now, value)
 
     @verb
     async def prune(self, now: datetime, limit: int) -> int:
@@ -99,6 +102,20 @@ async def keep_once(connection: AsyncConnection, once: Sequence[Once]) -> None:
     upsert = insert.on_conflict_do_update(index_elements=["purpose", "key"], set_=new)
     for one in once:
         await connection.execute(upsert, dataclasses.asdict(one))
+
+
+async def use(connection: AsyncConnection, purpose: str, key: str, now: datetime, value: str | None) -> str | None:
+    """What `ports.Scratch.consume` does, in the caller's transaction. Deleting the row is using it, so its lock decides a
+    race."""
+    mine = _kept(purpose, key, now)
+    if value is not None:
+        mine = and_(mine, single_use.c.value == value)
+    used = await connection.execute(delete(single_use).where(mine).returning(single_use.c.value))
+    return used.scalar()
+
+
+def _kept(purpose: str, key: str, now: datetime) -> Any:
+    return and_(single_use.c.purpose == purpose, single_use.c.key == key, single_use.c.until > now)
 
 
 def _spared(limits: Sequence[Limit], at: int) -> Steps[set[str]]:

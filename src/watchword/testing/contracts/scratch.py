@@ -111,6 +111,15 @@ class ScratchContract:
         assert await stores.scratch.consume("reset", "key", NOW) == "value"
         assert await stores.scratch.consume("reset", "key", NOW) is None
 
+    async def test_looking_at_what_was_kept_does_not_use_it(self, stores: ScratchStores) -> None:
+        await stores.scratch.keep("reset", "key", "value", NOW + MINUTE)
+        assert [await stores.scratch.peek("reset", "key", NOW) for _ in range(2)] == ["value", "value"]
+        assert await stores.scratch.peek("reset", "other", NOW) is None
+        assert await stores.scratch.peek("verify", "key", NOW) is None
+        assert await stores.scratch.peek("reset", "key", NOW + MINUTE) is None
+        assert await stores.scratch.consume("reset", "key", NOW) == "value"
+        assert await stores.scratch.peek("reset", "key", NOW) is None
+
     async def test_of_parallel_users_exactly_one_gets_it(self, stores: ScratchStores) -> None:
         await stores.scratch.keep("reset", "key", "value", NOW + MINUTE)
         got = await asyncio.gather(*(stores.scratch.consume("reset", "key", NOW) for _ in range(RACERS)))
