@@ -458,12 +458,9 @@ class Audit(Protocol):
     async def append(self, rows: Sequence[Row]) -> None:
         """Add these rows, in this order, each with a number of its own. They are not sealed yet."""
 
-    async def seal(
-        self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int, old: datetime | None = None
-    ) -> Batch | None:
-        """Give at most `limit` rows that are not sealed their places, in the order of their numbers, as `chain` says; and keep
-        the checkpoint that it makes in place of the one that it replaces. `Tail.old` is the last of the first rows that are
-        older than `old`.
+    async def seal(self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int) -> Batch | None:
+        """Give at most `limit` rows that are not sealed, those with the smallest numbers, their places, as `chain` says; and
+        keep the checkpoint that it makes in place of the one that it replaces.
 
         None, and no change, while another caller is at it: of any number at once exactly one seals, and the next sees what it
         has done. So each row is sealed once, and no position is given twice or left out.

@@ -54,7 +54,7 @@ class Log:
 
     def seal(self, ring: KeyRing = RING, now: datetime = NOW, old: Link | None = None) -> audit.Batch:
         last = Link(self.rows[-1].position, self.rows[-1].hash) if self.rows else None
-        batch = audit.seal(Tail(last, self.newest, old), self.waiting, ring, now)
+        batch = audit.seal(Tail(last, self.newest), tuple(self.waiting), ring, now, old)
         self.waiting.clear()
         self.rows += batch.rows
         if batch.replaces is not None:

@@ -4,7 +4,7 @@ import ast
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.flows.conftest import Worker
 from tests.house import ADA, PASSWORD
 
 from watchword.core import events
-from watchword.core.audit import Batch, Link, Row, Tail
+from watchword.core.audit import BEGINNING, Batch, Link, Row, Tail, chained
 from watchword.core.errors import InsufficientScope
 from watchword.core.events import LoggedIn, Registered, UserDeleted
 from watchword.core.models import Client, Principal
@@ -26,6 +26,7 @@ from watchword.testing import FrozenClock
 HERE = Client("a browser", "203.0.113.7")
 FLOWS = Path(accounts.__file__).parent
 DAY = timedelta(days=1)
+ANCIENT = "2001-01-01 00:00:00.000000+00:00"
 
 
 async def filled(kit: Kit, count: int, *, client: Client = HERE) -> list[Row]:
@@ -193,11 +194,101 @@ class TestRetention:
         await kit.audit.seal(forging, 1)
         clock.tick(366 * DAY)
         before = len(await kit.audit.rows(0, 100))
-        assert await audit.keep(kit, clock.now()) == 0
+        assert await audit.keep(kit, clock.now()) == (0, False)
         assert len(await kit.audit.rows(0, 100)) == before
         await execute(kit, "DELETE FROM watchword_audit_checkpoints")
         await execute(kit, "DELETE FROM watchword_audit")
-        assert await audit.keep(kit, clock.now()) == 0
+        assert await audit.keep(kit, clock.now()) == (0, False)
+
+    @pytest.mark.parametrize("count", [12, 20, 21])
+    async def test_a_row_with_another_time_is_not_taken_for_old(
+        self, kit: Kit, caplog: pytest.LogCaptureFixture, count: int
+    ) -> None:
+        """LS-03: the attacker gives all rows up to the one that tells of him a time of long ago. Upkeep would sign that the
+        chain begins behind them, and remove them for him."""
+        await filled(kit, 20)
+        await execute(kit, f"UPDATE watchword_audit SET at = '{ANCIENT}' WHERE position <= :count", count=count)
+        assert (await upkeep.run(kit)).events == 0
+        assert len(await kit.audit.rows(0, 100)) == 21
+        assert (await audit_verification.verify(kit)).faults[0][:2] == (1, "changed")
+        assert "changed behind position 0, and is kept from there" in caplog.text
+
+    async def test_an_old_row_behind_changed_ones_does_not_take_them_along(self, kit: Kit) -> None:
+        """LS-03: the attacker adds an event of long ago, which is sealed as any other, and gives those before it old times."""
+        await filled(kit, 9)
+        await execute(kit, f"INSERT INTO watchword_audit (at, kind, facts) VALUES ('{ANCIENT}', 'LoggedIn', '{{}}')")
+        await filled(kit, 1)
+        await execute(kit, f"UPDATE watchword_audit SET at = '{ANCIENT}' WHERE position < 11")
+        assert (await upkeep.run(kit)).events == 0
+        assert len(await kit.audit.rows(0, 100)) == 12
+
+    async def test_hashes_that_are_made_anew_too_stay_found(self, kit: Kit) -> None:
+        """LS-03: the attacker chains the rows with the old times anew, up to the last, whose hash is signed. He might as well
+        have removed them: it is found."""
+        rows = await filled(kit, 9)
+        last = BEGINNING.hash
+        for one in rows[:-1]:
+            changed = one._replace(at=datetime(2001, 1, 1, tzinfo=UTC))
+            last = chained(last, changed)
+            new = {"hash": last, "position": one.position}
+            await execute(
+                kit, f"UPDATE watchword_audit SET at = '{ANCIENT}', hash = :hash WHERE position = :position", **new
+            )
+        for _ in range(2):
+            await upkeep.run(kit)
+            await filled(kit, 1)
+            assert (10, "changed") in [one[:2] for one in (await audit_verification.verify(kit)).faults]
+
+    async def test_what_stands_before_a_break_is_kept_until_what_follows_is_old(
+        self, kit: Kit, clock: FrozenClock
+    ) -> None:
+        """LS-03: the attacker takes the checkpoints away. The chain begins anew, and behind an event of long ago that he has
+        added; upkeep would remove all that stands before it."""
+        await filled(kit, 9)
+        await execute(kit, "DELETE FROM watchword_audit_checkpoints")
+        await execute(kit, f"INSERT INTO watchword_audit (at, kind, facts) VALUES ('{ANCIENT}', 'LoggedIn', '{{}}')")
+        assert await kit.recorder.seal() == Batch(broken=True)
+        await filled(kit, 1)
+        for _ in range(2):
+            assert (await upkeep.run(kit)).events == 0
+            assert "unproved" in {one.kind for one in (await audit_verification.verify(kit)).faults}
+        assert [one.position for one in await kit.audit.rows(0, 100)] == list(range(1, 13))
+        clock.tick(366 * DAY)
+        assert (await upkeep.run(kit)).events == 12
+        await filled(kit, 1)
+        assert not (await audit_verification.verify(kit)).count
+
+    async def test_a_clock_that_was_ahead_does_not_hold_up_what_is_old(self, kit: Kit, clock: FrozenClock) -> None:
+        await filled(kit, 3)
+        clock.tick(20 * 365 * DAY)
+        await filled(kit, 1)
+        clock.tick(-20 * 365 * DAY)
+        await filled(kit, 3)
+        clock.tick(400 * DAY)
+        await filled(kit, 2)
+        assert (await upkeep.run(kit)).events == 8
+        found = await audit_verification.verify(kit)
+        assert (found.count, found.first) == (0, 9)
+
+    async def test_one_round_reads_so_much_and_the_next_goes_on(
+        self, kit: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who has kept all for years, and keeps a year's now, has millions of old rows. Requests come between."""
+        rests: list[float] = []
+
+        async def rest(seconds: float) -> None:
+            rests.append(seconds)
+
+        monkeypatch.setattr(audit, "rest", rest)
+        monkeypatch.setattr(audit, "PAGE", 3)
+        monkeypatch.setattr(audit, "OLD_PAGES", 2)
+        await filled(kit, 13)
+        clock.tick(366 * DAY)
+        for count, left in ((6, True), (6, True), (2, False), (0, False)):
+            done = await upkeep.run(kit)
+            assert (done.events, done.left) == (count, left)
+        assert rests == [audit.REST_SECONDS] * 2
+        assert not (await audit_verification.verify(kit)).count
 
     async def test_the_newest_checkpoint_outlives_its_key(self, kit: Kit, clock: FrozenClock) -> None:
         """Keys are forgotten; the one that signs now stands for those before it, though nothing happens for months."""

@@ -5,7 +5,6 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -53,15 +52,15 @@ class Store:
         await self._audit.append(rows)
         self.appended.append(len(rows))
 
-    async def seal(self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int, old: datetime | None) -> Any:
+    async def seal(self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int) -> Any:
         said = self.before_seal()
-        return said if said is not None else await self._audit.seal(chain, limit, old)
+        return said if said is not None else await self._audit.seal(chain, limit)
 
 
 def in_front(kit: Kit) -> tuple[Store, Recorder]:
     store = Store(kit)
     return store, Recorder(
-        store,  # type: ignore[arg-type]
+        store,
         kit.keyring,
         kit.clock,
         kit.entropy,
@@ -205,9 +204,9 @@ async def test_while_another_seals_one_waits_and_seals_after_it(kit: Kit, rests:
     answers: list[Batch | None] = [None, None]
     asked: list[int] = []
 
-    async def seal(chain: Any, limit: int, old: Any) -> Batch | None:
+    async def seal(chain: Any, limit: int) -> Batch | None:
         asked.append(1)
-        return answers.pop() if answers else await kit.audit.seal(chain, limit, old)
+        return answers.pop() if answers else await kit.audit.seal(chain, limit)
 
     store.seal = seal  # type: ignore[method-assign]
     recorder.note(Registered("u"))
@@ -221,10 +220,10 @@ async def test_a_seal_that_fails_is_tried_again(kit: Kit, rests: list[float], ca
     sealed = asyncio.Event()
     fails = [True]
 
-    async def seal(chain: Any, limit: int, old: Any) -> Batch | None:
+    async def seal(chain: Any, limit: int) -> Batch | None:
         if fails.pop() if fails else False:
             raise Unavailable("no network")
-        done = await kit.audit.seal(chain, limit, old)
+        done = await kit.audit.seal(chain, limit)
         sealed.set()
         return done
 

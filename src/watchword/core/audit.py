@@ -39,6 +39,9 @@ MAX_ID, MAX_USER_AGENT = 64, 256
 SALT = 32
 """Bytes. Without it nobody can try out which address was hashed."""
 
+LATE = timedelta(days=1)
+"""How far the time of a row may be off the time at which it is sealed: workers' clocks differ, and a row may wait."""
+
 KEPT_EVERY = timedelta(minutes=10)
 """The last checkpoint of each such spell is kept, so that a forgery is found to that much; the others give way to the next."""
 
@@ -103,11 +106,10 @@ class Claims(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """Where the chain ends: its last row, its newest checkpoint; and the last row of those whose time is over."""
+    """Where the chain ends: its last row, and its newest checkpoint."""
 
     last: Link | None = None
     newest: Checkpoint | None = None
-    old: Link | None = None
 
 
 class Batch(NamedTuple):
@@ -167,18 +169,20 @@ def chained(before: bytes, one: Row) -> bytes:
     return hashlib.sha256(before + canonical(one)).digest()
 
 
-def seal(tail: Tail, rows: Iterable[Row], ring: KeyRing, now: datetime) -> Batch:
+def seal(tail: Tail, rows: Sequence[Row], ring: KeyRing, now: datetime, old: Link | None = None) -> Batch:
     """The next rows of the chain, with a checkpoint over all of it. Raises Unavailable where no key can sign.
 
-    A checkpoint is made where there are rows, where the chain is to begin later (`tail.old`), and where the newest one was
+    A checkpoint is made where there are rows, where the chain is to begin later (behind `old`), and where the newest one was
     signed with another key than signs now. Where what is stored does not agree with the newest checkpoint, the chain goes on
     and is proved from there on: nobody gets a changed past signed.
     """
     found = _continued(tail, keys(ring, now))
     last, begins, because = found or _anew(tail)
     broken = because == BROKEN and found is None
-    if tail.old is not None and found is not None and tail.old.position > begins.position:
-        begins, because = tail.old, RETENTION
+    if old is not None and found is not None and begins.position < old.position <= last.position:
+        begins, because = old, RETENTION
+    if broken:
+        rows = _of_now_first(rows, now)
     placed = []
     for one in rows:
         last = Link(last.position + 1, chained(last.hash, one))
@@ -248,6 +252,15 @@ def _anew(tail: Tail) -> tuple[Link, Link, str]:
     signed = 0 if tail.newest is None else tail.newest.position
     there = Link(max(last.position, signed), last.hash)
     return there, there, BROKEN
+
+
+def _of_now_first(rows: Sequence[Row], now: datetime) -> Sequence[Row]:
+    """Rows that may begin a chain anew; none where no row of about now is among them.
+
+    What stands before is kept until the first of them is old. So that must be no row to which somebody gave an old time.
+    """
+    of_now = [one for one in rows if abs(one.at - now) <= LATE]
+    return [*of_now, *(one for one in rows if abs(one.at - now) > LATE)] if of_now else []
 
 
 def _own(key: SigningKey) -> SigningKey:

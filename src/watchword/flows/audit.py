@@ -1,11 +1,12 @@
 """The audit log as people ask for it: what is in it, and what is still kept of it."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from watchword.core import audit, scopes
-from watchword.core.audit import Row
+from watchword.core.audit import LATE, RETENTION, Claims, Link, Row
 from watchword.core.errors import InsufficientScope, InvalidToken
 from watchword.core.events import UserDeleted
 from watchword.core.models import Principal
@@ -14,8 +15,13 @@ from watchword.flows.kit import Kit
 PAGE = 1000
 """Rows that are read at once."""
 
-LATE = timedelta(days=1)
-"""How long after a deletion another worker may still write something of that user's; their personal fields go too then."""
+OLD_PAGES = 10
+"""Pages of old rows that are read in one round of upkeep. What is older still goes with the next round."""
+
+REST_SECONDS = 0.1
+"""How long requests have the worker for themselves between two such pages."""
+
+logger: logging.Logger = logging.getLogger("watchword.recording")
 
 FOLLOW_SECONDS = 1.0
 rest: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -62,22 +68,56 @@ async def pages(kit: Kit, after: int, until: int | None = None) -> AsyncIterator
         after = rows[-1].position
 
 
-async def keep(kit: Kit, now: datetime) -> int:
+async def keep(kit: Kit, now: datetime) -> tuple[int, bool]:
     """Seal what a worker that was killed has left, let the chain begin later where rows are older than is kept, and erase what
-    came after a deletion; up to which position rows may be pruned.
+    came after a deletion; up to which position rows may be pruned, and whether more of them are old than were read.
 
-    It comes before old signing keys are forgotten: with the one that signs now, the newest checkpoint is signed anew.
+    It comes before old signing keys are forgotten: with the one that signs now, the newest checkpoint is signed anew. Where
+    the chain begins behind what did not agree with its checkpoint, nothing is pruned: that is what somebody has to look at.
     """
-    kept = kit.policy.audit_kept
-    await kit.recorder.seal(None if kept is None else now - kept)
+    await kit.recorder.seal()
+    claims, more = await _newest(kit, now), False
+    if claims is not None and kit.policy.audit_kept is not None:
+        old, more = await _old(kit, claims.begins, now - kit.policy.audit_kept, now)
+        if old != claims.begins:
+            await kit.recorder.seal(old)
+            claims = await _newest(kit, now)
     await _forget_late(kit, now)
+    return (claims.begins.position, more) if claims is not None and claims.because == RETENTION else (0, more)
+
+
+async def _newest(kit: Kit, now: datetime) -> Claims | None:
+    """What the newest checkpoint says, where it is a good one."""
     newest = (await kit.audit.extent()).newest
-    if newest is None:
-        return 0
     try:
-        return audit.read(newest, audit.keys(kit.keyring.ring, now)).begins.position
+        return None if newest is None else audit.read(newest, audit.keys(kit.keyring.ring, now))
     except InvalidToken:
-        return 0
+        return None
+
+
+async def _old(kit: Kit, begins: Link, until: datetime, now: datetime) -> tuple[Link, bool]:
+    """The last of the first rows, behind `begins`, that are older than `until`; and whether it is worth to go on behind it.
+
+    Each row that is to go is chained anew: who can write to the database gives a row another time, and that must not be
+    what has it removed. A row from a clock that was ahead holds nothing up, and goes with an old one behind it.
+    """
+    last, read, page = begins, begins, 0
+    async for rows in pages(kit, begins.position):
+        for one in rows:
+            if one.position != read.position + 1 or audit.chained(read.hash, one) != one.hash:
+                logger.error("the audit log was changed behind position %d, and is kept from there", read.position)
+                return last, False
+            read = Link(one.position, one.hash)
+            if one.at < until:
+                last = read
+            elif one.at <= now + LATE:
+                return last, False
+        page += 1
+        if page == OLD_PAGES:
+            return last, last != begins
+        if len(rows) == PAGE:
+            await rest(REST_SECONDS)
+    return last, False
 
 
 async def _forget_late(kit: Kit, now: datetime) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchword.core import audit, audit_verification
-from watchword.core.audit import BEGINNING, Extent, Link
+from watchword.core.audit import BEGINNING, LATE, Extent, Link
 from watchword.core.audit_verification import Fault, Verification
 from watchword.core.events import UserDeleted
 from watchword.core.jose import KeySet
-from watchword.flows.audit import LATE, pages
+from watchword.flows.audit import pages
 from watchword.flows.kit import Kit
 
 Told = Callable[[int, int], None]

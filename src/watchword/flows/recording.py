@@ -12,10 +12,9 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextvars import Context
-from datetime import datetime
 
 from watchword.core import audit
-from watchword.core.audit import Batch, Row, Tail
+from watchword.core.audit import Batch, Link, Row, Tail
 from watchword.core.clock import Clock, Entropy
 from watchword.core.errors import AuthError
 from watchword.core.events import Event, KeysAbandoned, UserDeleted
@@ -96,14 +95,23 @@ class Recorder:
             logger.error("lost to the audit log: %s", ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
             self._waiting.clear()
 
-    async def seal(self, old: datetime | None = None) -> Batch | None:
-        """Seal what waits, once; None while another worker is at it. The chain then begins behind what is older than `old`."""
+    async def seal(self, old: Link | None = None) -> Batch | None:
+        """Seal what waits, once; None while another worker is at it. The chain then begins behind the row `old`."""
+
+        def chain(tail: Tail, rows: Sequence[Row]) -> Batch:
+            return audit.seal(tail, rows, self._keyring.ring, self._clock.now(), old)
+
+        def heard(tail: Tail, rows: Sequence[Row]) -> Batch:
+            if tail.newest is not None and tail.newest.kid not in self._keyring.ring.private:
+                raise _Unheard
+            return chain(tail, rows)
+
         await self._keyring.follow(heard=True)
         try:
-            batch = await self._store.seal(self._chain, SEALED_TOGETHER, old)
+            batch = await self._store.seal(heard, SEALED_TOGETHER)
         except _Unheard:  # of a key that another worker has made, and signed with at once
             await self._keyring.reload()
-            batch = await self._store.seal(self._chain_anyway, SEALED_TOGETHER, old)
+            batch = await self._store.seal(chain, SEALED_TOGETHER)
         if batch is not None and batch.broken:
             given_up = any(one.kind == KeysAbandoned.__name__ for one in batch.rows)
             logger.log(
@@ -112,14 +120,6 @@ class Recorder:
                 "wrong: watchword audit verify",
             )
         return batch
-
-    def _chain(self, tail: Tail, rows: Sequence[Row]) -> Batch:
-        if tail.newest is not None and tail.newest.kid not in self._keyring.ring.private:
-            raise _Unheard
-        return self._chain_anyway(tail, rows)
-
-    def _chain_anyway(self, tail: Tail, rows: Sequence[Row]) -> Batch:
-        return audit.seal(tail, rows, self._keyring.ring, self._clock.now())
 
     async def _write(self) -> None:
         """One insert after another, as long as there is anything."""

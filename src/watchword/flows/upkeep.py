@@ -71,7 +71,7 @@ async def run(kit: Kit) -> Done:
     now = kit.clock.now()
     dead_by = now - CLOCK_JUMP
     rotated = await kit.keyring.rotate(now)
-    old = await audit.keep(kit, now)
+    old, ancient = await audit.keep(kit, now)
     keys = await kit.keyring.prune(dead_by)
     kit.hashing.resemble(await _sampled(kit))
     sessions, some = await _pruned(kit, dead_by, kit.sessions.prune)
@@ -85,7 +85,7 @@ async def run(kit: Kit) -> Done:
         features, further = features + removed, further or left
     events, older = await _pruned(kit, dead_by, lambda _, limit: kit.audit.prune(old, limit))
     settled = await roles.settle_left(kit, ROLES)
-    left = some or more or others or unsent or further or older or deleted == DELETIONS or settled == ROLES
+    left = some or more or others or unsent or further or ancient or older or deleted == DELETIONS or settled == ROLES
     return Done(sessions, revocations, rotated, keys, attempts, mails, deleted, features, events, settled, left=left)
 
 

@@ -2,10 +2,9 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, bindparam, delete, func, insert, literal, select, text, true, update
+from sqlalchemy import BigInteger, bindparam, delete, func, insert, literal, select, text, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core.audit import Batch, Checkpoint, Extent, Link, Row, Tail
@@ -47,9 +46,7 @@ class SqlAudit:
         await self._way.run(_append(rows))
 
     @verb
-    async def seal(
-        self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int, old: datetime | None = None
-    ) -> Batch | None:
+    async def seal(self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int) -> Batch | None:
         """See `ports.Audit.seal`. On SQLite a writer is alone; on PostgreSQL an advisory lock lasts to the commit."""
         async with self._db.write() as connection:
             if not self._db.is_sqlite:
@@ -57,7 +54,7 @@ class SqlAudit:
                 if not locked.scalar_one():
                     return None
             unsealed = [_row(one) for one in await connection.execute(_UNSEALED.limit(limit))]
-            batch = chain(await _tail(connection, old), unsealed)
+            batch = chain(await _tail(connection), unsealed)
             if batch.rows:
                 places = [{"one": one.number, "its_position": one.position, "its_hash": one.hash} for one in batch.rows]
                 await connection.execute(_PLACE, places)
@@ -143,21 +140,10 @@ def _inserting(size: int) -> Statement:
     return Statement(insert(audit).values(rows))
 
 
-async def _tail(connection: AsyncConnection, old: datetime | None) -> Tail:
+async def _tail(connection: AsyncConnection) -> Tail:
     last = (await connection.execute(_LAST)).first()
     newest = (await connection.execute(_NEWEST)).first()
-    behind = None if old is None else (await connection.execute(_last_before(old))).first()
-    return Tail(
-        last=None if last is None else Link(*last),
-        newest=None if newest is None else Checkpoint(*newest),
-        old=None if behind is None else Link(*behind),
-    )
-
-
-def _last_before(old: datetime) -> Select[Any]:
-    """The last sealed row in front of the first one that is younger."""
-    young = select(audit.c.position).where(_SEALED, audit.c.at >= old).order_by(audit.c.position).limit(1)
-    return _LAST.where(audit.c.position < func.coalesce(young.scalar_subquery(), literal(2**63 - 1, BigInteger())))
+    return Tail(last=None if last is None else Link(*last), newest=None if newest is None else Checkpoint(*newest))
 
 
 def _row(found: Any) -> Row:

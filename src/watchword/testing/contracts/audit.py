@@ -75,28 +75,12 @@ class AuditContract:
             seen.append(tail)
             return in_order(tail, rows)
 
-        await stores.audit.append([a_row(number, after=number * HOUR) for number in range(4)])
-        for old in (None, NOW, NOW + 2 * HOUR, NOW + 9 * HOUR):
-            await stores.audit.seal(looking, 10, old)
+        await stores.audit.append([a_row(number) for number in range(4)])
+        for _ in range(2):
+            await stores.audit.seal(looking, 10)
         rows = await stores.audit.rows(0, 10)
         last = Link(4, rows[3].hash)
-        assert seen[0] == Tail()
-        assert seen[1] == Tail(last, Checkpoint(*last, NOW, "kid", "signed"))
-        assert [tail.old for tail in seen[2:]] == [Link(2, rows[1].hash), last]
-
-    async def test_a_young_row_holds_the_old_ones_behind_it(self, stores: AuditStores) -> None:
-        """A clock that was behind must not cut the chain in two."""
-        seen: list[Tail] = []
-
-        def looking(tail: Tail, rows: Sequence[Row]) -> Batch:
-            seen.append(tail)
-            return in_order(tail, rows)
-
-        await stores.audit.append([a_row(1), a_row(2, after=2 * HOUR), a_row(3)])
-        await stores.audit.seal(looking, 10)
-        await stores.audit.seal(looking, 10, NOW + HOUR)
-        assert seen[-1].old is not None
-        assert seen[-1].old.position == 1
+        assert seen == [Tail(), Tail(last, Checkpoint(*last, NOW, "kid", "signed"))]
 
     async def test_a_seal_that_fails_has_done_nothing(self, stores: AuditStores) -> None:
         def failing(_tail: Tail, _rows: Sequence[Row]) -> Batch:
