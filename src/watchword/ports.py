@@ -458,9 +458,12 @@ class Audit(Protocol):
     async def append(self, rows: Sequence[Row]) -> None:
         """Add these rows, in this order, each with a number of its own. They are not sealed yet."""
 
-    async def seal(self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int) -> Batch | None:
+    async def seal(
+        self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int, known: int | None = None
+    ) -> Batch | None:
         """Give at most `limit` rows that are not sealed, those with the smallest numbers, their places, as `chain` says; and
-        keep the checkpoint that it makes in place of the one that it replaces.
+        keep the checkpoint that it makes in place of the one that it replaces. `Tail.known` is the hash of the row at the
+        position `known`, None where there is none.
 
         None, and no change, while another caller is at it: of any number at once exactly one seals, and the next sees what it
         has done. So each row is sealed once, and no position is given twice or left out.

@@ -52,9 +52,13 @@ class Log:
         for one in rows:
             self.waiting.append(one._replace(number=len(self.rows) + len(self.waiting) + 1))
 
-    def seal(self, ring: KeyRing = RING, now: datetime = NOW, old: Link | None = None) -> audit.Batch:
+    def seal(
+        self, ring: KeyRing = RING, now: datetime = NOW, old: Link | None = None, seen: Link | None = None
+    ) -> audit.Batch:
         last = Link(self.rows[-1].position, self.rows[-1].hash) if self.rows else None
-        batch = audit.seal(Tail(last, self.newest), tuple(self.waiting), ring, now, old)
+        known = [one.hash for one in self.rows if seen is not None and one.position == seen.position]
+        tail = Tail(last, self.newest, known[0] if known else None)
+        batch = audit.seal(tail, tuple(self.waiting), ring, now, old=old, seen=seen)
         self.waiting.clear()
         self.rows += batch.rows
         if batch.replaces is not None:
@@ -76,8 +80,9 @@ class Log:
     def verified(
         self, ring: KeyRing = RING, since: int | None = None, noted: Link | None = None, now: datetime = NOW
     ) -> Verification:
-        there = [Link(one.position, one.hash) for one in self.rows if one.position == since]
-        checking = audit_verification.opened(self.extent, audit.keys(ring, now), there[0] if there else None, noted)
+        there = [one.hash for one in self.rows if one.position == since]
+        start = None if since is None else Link(since, there[0] if there else b"")
+        checking = audit_verification.opened(self.extent, audit.keys(ring, now), start, noted)
         after, until = checking.start.position, checking.until
         for position, checkpoint in sorted(self.checkpoints.items()):
             if after < position < until:
@@ -258,6 +263,45 @@ class TestWhoCanWriteToTheDatabase:
         assert [(one.position, one.kind) for one in found] == [(4, "removed")]
         found = a_log([8]).verified(noted=noted).faults
         assert [(one.position, one.kind) for one in found] == [(6, "changed")]
+
+    @given(LOGS, st.data())
+    def test_an_end_that_is_cut_off_is_found_by_who_has_seen_it(self, log: Log, data: st.DataObject) -> None:
+        """LS-03: the attacker removes his last steps, up to a checkpoint of some minutes ago: a good one, over all that is
+        left. A worker that runs has seen more."""
+        seen = log.seal().head
+        assert seen is not None
+        keep = data.draw(st.sampled_from([0, *sorted(log.checkpoints)[:-1]]))
+        del log.rows[keep:]
+        log.checkpoints = {at: one for at, one in log.checkpoints.items() if at <= keep}
+        assert log.verified().faults == [], "nothing in it tells"
+        log.note(a_row(100, at=LATER))
+        assert log.seal(now=LATER, seen=seen).broken
+        assert log.rows[-1].position == seen.position + 1, "no position is given twice"
+        faults = [(one.position, one.kind) for one in log.verified(now=LATER).faults]
+        assert faults == [(keep + 1, "removed")] * bool(keep) + [(seen.position, "unproved")]
+        assert log.verified(since=seen.position, now=LATER).faults == [], "behind it nothing is wrong"
+        assert not log.seal(now=LATER, seen=Link(seen.position + 1, log.rows[-1].hash)).broken
+
+    def test_an_end_that_others_have_replaced_is_found_by_who_has_seen_it(self) -> None:
+        """LS-03: a worker that has seen less goes on behind the cut, and further than the one that knows better."""
+        log = a_log([3, 3, 3])
+        seen = Link(5, log.rows[4].hash)
+        log.note(a_row(100))
+        assert not log.seal(seen=seen).broken, "others may be ahead"
+        other = a_log([3, 4])
+        other.note(a_row(101))
+        assert other.seal(seen=seen).broken
+        shorter = a_log([5])
+        shorter.note(a_row(102))
+        assert shorter.seal(seen=seen).broken, "and another chain that ends there"
+
+    def test_who_remembers_what_is_too_old_by_now_accuses_nobody(self) -> None:
+        log = a_log([3, 3])
+        seen = Link(4, log.rows[3].hash)
+        log.seal(old=seen)
+        del log.rows[:4]
+        log.note(a_row(100))
+        assert not log.seal(seen=seen).broken
 
     def test_a_checkpoint_is_no_other_token(self) -> None:
         """LS-03: he can have tokens signed for himself; one of them must not pass for a checkpoint."""

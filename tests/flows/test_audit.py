@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import itertools
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,6 +113,62 @@ class TestVerification:
         noted = Link(20, rows[19].hash)
         assert not (await audit_verification.verify(kit, since=7, noted=noted)).count
         assert (await audit_verification.verify(kit, since=7, noted=Link(20, bytes(32)))).count
+
+    async def test_an_end_that_is_cut_off_is_noticed_by_a_worker_that_runs(
+        self, kit: Kit, clock: FrozenClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """LS-03: the attacker removes what tells of him, and all behind it, up to a checkpoint that was kept: a good one."""
+        for _ in range(3):
+            await filled(kit, 4)
+            clock.tick(600)
+        await execute(kit, "DELETE FROM watchword_audit WHERE position > 9")
+        await execute(kit, "DELETE FROM watchword_audit_checkpoints WHERE position > 9")
+        assert not (await audit_verification.verify(kit)).count, "nothing that is left tells"
+        rows = await filled(kit, 1)
+        assert [one.position for one in rows[-2:]] == [9, 14]
+        assert "ends before where it did" in caplog.text
+        found = await audit_verification.verify(kit)
+        assert [one[:2] for one in found.faults] == [(10, "removed"), (13, "unproved")]
+        assert not (await audit_verification.verify(kit, since=13)).count
+        await filled(kit, 1)
+        assert caplog.text.count("ends before where it did") == 1
+
+    async def test_an_end_that_another_worker_has_gone_on_from_is_noticed_too(
+        self, worker: Worker, clock: FrozenClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """LS-03: the attacker cuts the end off while one worker sleeps and another has just started."""
+        one = await worker()
+        await filled(one, 4)
+        clock.tick(600)
+        await filled(one, 4)
+        await execute(one, "DELETE FROM watchword_audit WHERE position > 5")
+        await execute(one, "DELETE FROM watchword_audit_checkpoints WHERE position > 5")
+        await filled(await worker(), 6)
+        assert not (await audit_verification.verify(one)).count
+        await upkeep.run(one)
+        await filled(one, 1)
+        assert "ends before where it did" in caplog.text
+        assert "unproved" in {fault.kind for fault in (await audit_verification.verify(one)).faults}
+
+    async def test_workers_that_are_ahead_of_each_other_accuse_nobody(self, worker: Worker, clock: FrozenClock) -> None:
+        one, other = await worker(), await worker()
+        for _ in range(3):
+            await filled(one, 2)
+            await filled(other, 3)
+            clock.tick(400)
+        clock.tick(366 * DAY)
+        await upkeep.run(other)
+        await filled(one, 1)
+        assert not (await audit_verification.verify(one)).count
+
+    async def test_upkeep_tells_the_log_of_the_process_where_the_chain_ends(
+        self, kit: Kit, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """LS-03: an end that is cut off while no worker runs is found by a head that is kept elsewhere."""
+        caplog.set_level(logging.INFO)
+        rows = await filled(kit, 4)
+        await upkeep.run(kit)
+        assert f"head 5:{rows[-1].hash.hex()}" in caplog.text
 
     async def test_a_checkpoint_in_between_is_read_too(self, kit: Kit, clock: FrozenClock) -> None:
         for _ in range(3):

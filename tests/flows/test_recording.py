@@ -52,9 +52,9 @@ class Store:
         await self._audit.append(rows)
         self.appended.append(len(rows))
 
-    async def seal(self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int) -> Any:
+    async def seal(self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int, known: int | None = None) -> Any:
         said = self.before_seal()
-        return said if said is not None else await self._audit.seal(chain, limit)
+        return said if said is not None else await self._audit.seal(chain, limit, known)
 
 
 def in_front(kit: Kit) -> tuple[Store, Recorder]:
@@ -204,9 +204,9 @@ async def test_while_another_seals_one_waits_and_seals_after_it(kit: Kit, rests:
     answers: list[Batch | None] = [None, None]
     asked: list[int] = []
 
-    async def seal(chain: Any, limit: int) -> Batch | None:
+    async def seal(chain: Any, limit: int, known: int | None = None) -> Batch | None:
         asked.append(1)
-        return answers.pop() if answers else await kit.audit.seal(chain, limit)
+        return answers.pop() if answers else await kit.audit.seal(chain, limit, known)
 
     store.seal = seal  # type: ignore[method-assign]
     recorder.note(Registered("u"))
@@ -220,10 +220,10 @@ async def test_a_seal_that_fails_is_tried_again(kit: Kit, rests: list[float], ca
     sealed = asyncio.Event()
     fails = [True]
 
-    async def seal(chain: Any, limit: int) -> Batch | None:
+    async def seal(chain: Any, limit: int, known: int | None = None) -> Batch | None:
         if fails.pop() if fails else False:
             raise Unavailable("no network")
-        done = await kit.audit.seal(chain, limit)
+        done = await kit.audit.seal(chain, limit, known)
         sealed.set()
         return done
 

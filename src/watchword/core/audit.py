@@ -106,10 +106,11 @@ class Claims(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """Where the chain ends: its last row, and its newest checkpoint."""
+    """Where the chain ends: its last row, and its newest checkpoint; and the hash at a position that was asked for."""
 
     last: Link | None = None
     newest: Checkpoint | None = None
+    known: bytes | None = None
 
 
 class Batch(NamedTuple):
@@ -119,7 +120,10 @@ class Batch(NamedTuple):
     checkpoint: Checkpoint | None = None
     replaces: int | None = None
     broken: bool = False
-    """Whether what was there did not agree with the newest checkpoint."""
+    """Whether what was there did not agree with the newest checkpoint, or with what the sealer knew of it."""
+
+    head: Link | None = None
+    """Where the chain ends then, where a checkpoint says so."""
 
 
 class Extent(NamedTuple):
@@ -169,15 +173,19 @@ def chained(before: bytes, one: Row) -> bytes:
     return hashlib.sha256(before + canonical(one)).digest()
 
 
-def seal(tail: Tail, rows: Sequence[Row], ring: KeyRing, now: datetime, old: Link | None = None) -> Batch:
+def seal(
+    tail: Tail, rows: Sequence[Row], ring: KeyRing, now: datetime, *, old: Link | None = None, seen: Link | None = None
+) -> Batch:
     """The next rows of the chain, with a checkpoint over all of it. Raises Unavailable where no key can sign.
 
     A checkpoint is made where there are rows, where the chain is to begin later (behind `old`), and where the newest one was
     signed with another key than signs now. Where what is stored does not agree with the newest checkpoint, the chain goes on
-    and is proved from there on: nobody gets a changed past signed.
+    and is proved from there on: nobody gets a changed past signed. Just so where it does not reach to `seen`, an end that the
+    sealer remembers, or is another chain there (`tail.known`): older checkpoints are good ones too, and fit a log whose end
+    was cut off.
     """
-    found = _continued(tail, keys(ring, now))
-    last, begins, because = found or _anew(tail)
+    found = None if seen is not None and _rewound(tail, seen) else _continued(tail, keys(ring, now))
+    last, begins, because = found or _anew(tail, seen)
     broken = because == BROKEN and found is None
     if old is not None and found is not None and begins.position < old.position <= last.position:
         begins, because = old, RETENTION
@@ -189,10 +197,10 @@ def seal(tail: Tail, rows: Sequence[Row], ring: KeyRing, now: datetime, old: Lin
         placed.append(one._replace(position=last.position, hash=last.hash))
     key, newest = ring.signer(now), tail.newest
     if not placed and (newest is None or broken or (found == (last, begins, because) and newest.kid == key.kid)):
-        return Batch(broken=broken)
+        return Batch(broken=broken, head=None if newest is None or broken else last)
     made = sign(key, Claims(last, begins, because, now))
     gives_way = newest is not None and not broken and (not placed or _spell(newest.made_at) == _spell(now))
-    return Batch(placed, made, newest.position if newest is not None and gives_way else None, broken)
+    return Batch(placed, made, newest.position if newest is not None and gives_way else None, broken, last)
 
 
 def sign(key: SigningKey, claims: Claims) -> Checkpoint:
@@ -246,11 +254,19 @@ def _continued(tail: Tail, known: KeySet) -> tuple[Link, Link, str] | None:
     return (claims.head, claims.begins, claims.because) if whole == claims.head else None
 
 
-def _anew(tail: Tail) -> tuple[Link, Link, str]:
-    """Where a chain goes on that is not."""
+def _rewound(tail: Tail, seen: Link) -> bool:
+    """Whether this is not the chain any more whose end was `seen`."""
+    if tail.newest is None or tail.newest.position < seen.position:
+        return True
+    there = tail.newest.hash if tail.newest.position == seen.position else tail.known
+    return there is not None and there != seen.hash
+
+
+def _anew(tail: Tail, seen: Link | None) -> tuple[Link, Link, str]:
+    """Where a chain goes on that is not as it should be: no position is given twice."""
     last = tail.last or BEGINNING
     signed = 0 if tail.newest is None else tail.newest.position
-    there = Link(max(last.position, signed), last.hash)
+    there = Link(max(last.position, signed, 0 if seen is None else seen.position), last.hash)
     return there, there, BROKEN
 
 

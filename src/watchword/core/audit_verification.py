@@ -43,8 +43,8 @@ def opened(extent: Extent, known: KeySet, since: Link | None = None, noted: Link
         checking.fault(newest.position, UNPROVED, text)
     elif signed.because == BROKEN and (since is None or since.position < signed.begins.position):
         text = (
-            "up to here it did not agree with the checkpoint of then, whose key may have been given up (keys abandon). What "
-            f"stands behind it is proved: --from {signed.begins.position}"
+            "up to here it did not agree with the checkpoint of then, whose key may have been given up (keys abandon), or "
+            f"ended before where it had. What stands behind it is proved: --from {signed.begins.position}"
         )
         checking.fault(signed.begins.position, UNPROVED, text)
     return checking

@@ -74,6 +74,8 @@ async def keep(kit: Kit, now: datetime) -> tuple[int, bool]:
 
     It comes before old signing keys are forgotten: with the one that signs now, the newest checkpoint is signed anew. Where
     the chain begins behind what did not agree with its checkpoint, nothing is pruned: that is what somebody has to look at.
+
+    The head goes to the log of the process, which may be kept where nobody who has the database can reach it.
     """
     await kit.recorder.seal()
     claims, more = await _newest(kit, now), False
@@ -83,6 +85,8 @@ async def keep(kit: Kit, now: datetime) -> tuple[int, bool]:
             await kit.recorder.seal(old)
             claims = await _newest(kit, now)
     await _forget_late(kit, now)
+    if claims is not None:
+        logger.info("the audit log reaches to head %d:%s", claims.head.position, claims.head.hash.hex())
     return (claims.begins.position, more) if claims is not None and claims.because == RETENTION else (0, more)
 
 

@@ -54,6 +54,9 @@ class Recorder:
         self._entropy = entropy
         self._waiting: deque[Row] = deque()
         self._gone: set[str] = set()
+        self._seen: Link | None = None
+        """The furthest end of the chain that this worker has sealed or found, where nobody with the database can reach it."""
+
         self._away = False
         self._writing = _Errand(self._write, home)
         self._sealing = _Errand(self._seal_soon, home)
@@ -98,8 +101,11 @@ class Recorder:
     async def seal(self, old: Link | None = None) -> Batch | None:
         """Seal what waits, once; None while another worker is at it. The chain then begins behind the row `old`."""
 
+        seen = self._seen
+        known = None if seen is None else seen.position
+
         def chain(tail: Tail, rows: Sequence[Row]) -> Batch:
-            return audit.seal(tail, rows, self._keyring.ring, self._clock.now(), old)
+            return audit.seal(tail, rows, self._keyring.ring, self._clock.now(), old=old, seen=seen)
 
         def heard(tail: Tail, rows: Sequence[Row]) -> Batch:
             if tail.newest is not None and tail.newest.kid not in self._keyring.ring.private:
@@ -108,16 +114,20 @@ class Recorder:
 
         await self._keyring.follow(heard=True)
         try:
-            batch = await self._store.seal(heard, SEALED_TOGETHER)
+            batch = await self._store.seal(heard, SEALED_TOGETHER, known)
         except _Unheard:  # of a key that another worker has made, and signed with at once
             await self._keyring.reload()
-            batch = await self._store.seal(chain, SEALED_TOGETHER)
-        if batch is not None and batch.broken:
+            batch = await self._store.seal(chain, SEALED_TOGETHER, known)
+        if batch is None:
+            return None
+        if batch.head is not None and (self._seen is None or batch.head.position > self._seen.position):
+            self._seen = batch.head
+        if batch.broken:
             given_up = any(one.kind == KeysAbandoned.__name__ for one in batch.rows)
             logger.log(
                 logging.INFO if given_up else logging.ERROR,
-                "the audit log is not as its newest checkpoint says: somebody changed it, or the key is unknown. See what is "
-                "wrong: watchword audit verify",
+                "the audit log is not as its newest checkpoint says, or ends before where it did: somebody changed it, an "
+                "older database was put back, or the key is unknown. See what is wrong: watchword audit verify",
             )
         return batch
 

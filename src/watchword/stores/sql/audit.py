@@ -25,6 +25,7 @@ _COLUMNS = [audit.c[name] for name in Row._fields]
 _CHECKPOINT = [audit_checkpoints.c[name] for name in Checkpoint._fields]
 _NEWEST = select(*_CHECKPOINT).order_by(audit_checkpoints.c.position.desc()).limit(1)
 _LAST = select(audit.c.position, audit.c.hash).where(_SEALED).order_by(audit.c.position.desc()).limit(1)
+_HASH = select(audit.c.hash).where(audit.c.position == bindparam("known", type_=BigInteger))
 _UNSEALED = select(*_COLUMNS).where(audit.c.position.is_(None)).order_by(audit.c.number)
 _PLACE = (
     update(audit)
@@ -46,7 +47,9 @@ class SqlAudit:
         await self._way.run(_append(rows))
 
     @verb
-    async def seal(self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int) -> Batch | None:
+    async def seal(
+        self, chain: Callable[[Tail, Sequence[Row]], Batch], limit: int, known: int | None = None
+    ) -> Batch | None:
         """See `ports.Audit.seal`. On SQLite a writer is alone; on PostgreSQL an advisory lock lasts to the commit."""
         async with self._db.write() as connection:
             if not self._db.is_sqlite:
@@ -54,7 +57,7 @@ class SqlAudit:
                 if not locked.scalar_one():
                     return None
             unsealed = [_row(one) for one in await connection.execute(_UNSEALED.limit(limit))]
-            batch = chain(await _tail(connection), unsealed)
+            batch = chain(await _tail(connection, known), unsealed)
             if batch.rows:
                 places = [{"one": one.number, "its_position": one.position, "its_hash": one.hash} for one in batch.rows]
                 await connection.execute(_PLACE, places)
@@ -140,10 +143,15 @@ def _inserting(size: int) -> Statement:
     return Statement(insert(audit).values(rows))
 
 
-async def _tail(connection: AsyncConnection) -> Tail:
+async def _tail(connection: AsyncConnection, known: int | None) -> Tail:
     last = (await connection.execute(_LAST)).first()
     newest = (await connection.execute(_NEWEST)).first()
-    return Tail(last=None if last is None else Link(*last), newest=None if newest is None else Checkpoint(*newest))
+    there = None if known is None else (await connection.execute(_HASH, {"known": known})).scalar()
+    return Tail(
+        last=None if last is None else Link(*last),
+        newest=None if newest is None else Checkpoint(*newest),
+        known=there,
+    )
 
 
 def _row(found: Any) -> Row:

@@ -76,11 +76,12 @@ class AuditContract:
             return in_order(tail, rows)
 
         await stores.audit.append([a_row(number) for number in range(4)])
-        for _ in range(2):
-            await stores.audit.seal(looking, 10)
+        for known in (None, None, 2, 5):
+            await stores.audit.seal(looking, 10, known)
         rows = await stores.audit.rows(0, 10)
         last = Link(4, rows[3].hash)
-        assert seen == [Tail(), Tail(last, Checkpoint(*last, NOW, "kid", "signed"))]
+        there = Tail(last, Checkpoint(*last, NOW, "kid", "signed"))
+        assert seen == [Tail(), there, there._replace(known=rows[1].hash), there]
 
     async def test_a_seal_that_fails_has_done_nothing(self, stores: AuditStores) -> None:
         def failing(_tail: Tail, _rows: Sequence[Row]) -> Batch:
