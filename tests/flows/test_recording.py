@@ -13,7 +13,7 @@ from tests.house import ADA, PASSWORD
 
 from watchword.core.audit import Batch, Row, Tail
 from watchword.core.errors import InvalidGrant, Unavailable
-from watchword.core.events import KeyRetired, LoggedIn, Registered
+from watchword.core.events import KeyRetired, LoggedIn, Registered, SessionClosed, UserDeleted
 from watchword.core.models import Client
 from watchword.flows import accounts, audit_verification, password, recording, session, signing_keys
 from watchword.flows.kit import Kit
@@ -173,17 +173,32 @@ async def test_a_mistake_of_ours_costs_the_rows_that_it_met_alone(kit: Kit, capl
     store, recorder = in_front(kit)
 
     def failing(rows: Sequence[Row]) -> None:
-        if rows[0].user_id == "bad":
+        if any(one.user_id == "bad" for one in rows):
             raise ZeroDivisionError
 
     store.before_append = failing
-    recorder.note(Registered("bad"))
-    await recorder.drain()
-    recorder.note(Registered("good"))
-    await recorder.drain()
     await kit.recorder.drain()
-    assert {one.user_id for one in await kit.audit.rows(0, 10)} == {None, "good"}
-    assert "lost to the audit log: Registered" in caplog.text
+    for name in ("good", "bad", "good", "as good"):
+        recorder.note(Registered(name))
+    await recorder.drain()
+    assert [one.user_id for one in await kit.audit.rows(1, 10)] == ["good", "good", "as good"]
+    assert caplog.text.count("lost to the audit log: Registered") == 1
+    recorder.note(Registered("later"))
+    recorder.note(Registered("later still"))
+    await recorder.drain()
+    assert store.appended == [1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("user_id", ["\ud800", "a\0b", "\udfff" * 64])
+async def test_an_id_that_no_database_takes_stops_nobody_s_rows(kit: Kit, rests: list[float], user_id: str) -> None:
+    """An attacker who gets such an id into an event would end the log of this worker: the row is refused again and again, and
+    all others wait behind it."""
+    kit.recorder.note(UserDeleted(user_id))
+    kit.recorder.note(SessionClosed(user_id, user_id, user_id), Client(user_id, user_id))
+    kit.recorder.note(Registered("good"))
+    assert await kinds(kit) == ["KeyPublished", "UserDeleted", "SessionClosed", "Registered"]
+    assert recording.RETRY_SECONDS not in rests
+    assert await whole(kit)
 
 
 async def test_a_stop_waits_no_longer_than_it_says_and_tells_what_was_lost(

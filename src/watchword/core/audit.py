@@ -147,8 +147,8 @@ def row(event: Event, client: Client, at: datetime, entropy: Entropy) -> Row:
         personal["ip"] = client.ip
     if client.user_agent is not None:
         personal["user_agent"] = client.user_agent[:MAX_USER_AGENT]
-    user_id = None if event.user_id is None else event.user_id[:MAX_ID]
-    bare = Row(at.astimezone(UTC), kind.__name__[:MAX_ID], user_id, _compact(facts))
+    user_id = None if event.user_id is None else _writable(event.user_id)
+    bare = Row(at.astimezone(UTC), _writable(kind.__name__), user_id, _compact(facts))
     if not personal:
         return bare
     salt, text = entropy(SALT), _compact(personal)
@@ -289,6 +289,11 @@ def _own(key: SigningKey) -> SigningKey:
 @lru_cache
 def _names(kind: type[Event]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
+
+
+def _writable(text: str) -> str:
+    """A text as any database takes it: lone surrogates are no UTF-8, and PostgreSQL has no NUL. JSON escapes both itself."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:MAX_ID]
 
 
 def _plain(value: Any) -> Any:

@@ -132,9 +132,11 @@ class Recorder:
         return batch
 
     async def _write(self) -> None:
-        """One insert after another, as long as there is anything."""
+        """One insert after another, as long as there is anything. What an insert fails for is written row by row, so that one
+        row alone is lost."""
+        alone = 0
         while self._waiting:
-            rows = [self._waiting[place] for place in range(min(TOGETHER, len(self._waiting)))]
+            rows = [self._waiting[place] for place in range(1 if alone else min(TOGETHER, len(self._waiting)))]
             try:
                 await self._store.append(rows)
             except AuthError as error:
@@ -144,8 +146,12 @@ class Recorder:
                 await rest(RETRY_SECONDS)
                 continue
             except Exception:
-                logger.exception("lost to the audit log: %s", ", ".join(one.kind for one in rows))
+                if len(rows) > 1:
+                    alone = len(rows)
+                    continue
+                logger.exception("lost to the audit log: %s", rows[0].kind)
             self._away = False
+            alone = max(0, alone - 1)
             for one in rows:
                 self._waiting.popleft()
                 if one.kind == UserDeleted.__name__ and one.user_id is not None:
