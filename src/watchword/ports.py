@@ -487,6 +487,10 @@ class Audit(Protocol):
     async def forget(self, user_id: str) -> int:
         """Erase the personal fields of a user's rows, and their salts; of how many. The chain stays as it is."""
 
+    async def forget_late(self, since: datetime, limit: int) -> int:
+        """Erase the personal fields, and the salts, of at most `limit` rows of users whose `UserDeleted` was written since
+        then; of how many. Where nothing is left to erase, nothing is written."""
+
     async def prune(self, until: int, limit: int) -> int:
         """Remove at most `limit` rows at positions up to and including `until`, the first ones first, and checkpoints before
         it; how many rows there were."""

@@ -21,6 +21,7 @@ from watchword.core.events import LoggedIn, Registered, UserDeleted
 from watchword.core.models import Client, Principal
 from watchword.flows import accounts, audit, audit_verification, signing_keys, upkeep
 from watchword.flows.kit import Kit
+from watchword.stores.sql import audit as stored
 from watchword.stores.sql.audit import SqlAudit
 from watchword.testing import FrozenClock
 
@@ -373,6 +374,26 @@ class TestRetention:
         await kit.recorder.drain()
         await upkeep.run(kit)
         assert not (await kit.audit.page(before=None, limit=1, user_id="u"))[0].erased
+
+    async def test_where_nothing_came_after_a_deletion_nothing_is_written(
+        self, kit: Kit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A transaction for each account that was deleted today, in each round of each worker, holds up those who log in."""
+        for number in range(30):
+            kit.recorder.note(UserDeleted(f"u{number}"))
+        await kit.recorder.drain()
+        kit.recorder.note(LoggedIn("u29", "s"), HERE)
+        await kit.recorder.drain()
+        monkeypatch.setattr(stored, "DELETIONS", 7)
+        await upkeep.run(kit)
+        assert (await kit.audit.page(before=None, limit=10, user_id="u29"))[0].erased
+        assert isinstance(kit.audit, SqlAudit)
+
+        def write() -> None:
+            raise AssertionError("written")
+
+        monkeypatch.setattr(kit.audit._db, "write", write)
+        assert await audit.forget_late(kit, kit.clock.now(), 10) == 0
 
     async def test_an_erased_row_whose_deletion_is_too_old_to_be_there_is_no_fault(
         self, kit: Kit, clock: FrozenClock

@@ -8,7 +8,6 @@ from datetime import datetime
 from watchword.core import audit, scopes
 from watchword.core.audit import LATE, RETENTION, Claims, Link, Row
 from watchword.core.errors import InsufficientScope, InvalidToken
-from watchword.core.events import UserDeleted
 from watchword.core.models import Principal
 from watchword.flows.kit import Kit
 
@@ -69,8 +68,8 @@ async def pages(kit: Kit, after: int, until: int | None = None) -> AsyncIterator
 
 
 async def keep(kit: Kit, now: datetime) -> tuple[int, bool]:
-    """Seal what a worker that was killed has left, let the chain begin later where rows are older than is kept, and erase what
-    came after a deletion; up to which position rows may be pruned, and whether more of them are old than were read.
+    """Seal what a worker that was killed has left, and let the chain begin later where rows are older than is kept; up to
+    which position rows may be pruned, and whether more of them are old than were read.
 
     It comes before old signing keys are forgotten: with the one that signs now, the newest checkpoint is signed anew. Where
     the chain begins behind what did not agree with its checkpoint, nothing is pruned: that is what somebody has to look at.
@@ -84,10 +83,17 @@ async def keep(kit: Kit, now: datetime) -> tuple[int, bool]:
         if old != claims.begins:
             await kit.recorder.seal(old)
             claims = await _newest(kit, now)
-    await _forget_late(kit, now)
     if claims is not None:
         logger.info("the audit log reaches to head %d:%s", claims.head.position, claims.head.hash.hex())
     return (claims.begins.position, more) if claims is not None and claims.because == RETENTION else (0, more)
+
+
+async def forget_late(kit: Kit, now: datetime, limit: int) -> int:
+    """Erase at most `limit` rows' personal fields that came after their user was deleted; of how many.
+
+    Another worker may have had something of theirs in its hands, and one that was killed may not have come to erase at all.
+    """
+    return await kit.audit.forget_late(now - LATE, limit)
 
 
 async def _newest(kit: Kit, now: datetime) -> Claims | None:
@@ -122,14 +128,3 @@ async def _old(kit: Kit, begins: Link, until: datetime, now: datetime) -> tuple[
         if len(rows) == PAGE:
             await rest(REST_SECONDS)
     return last, False
-
-
-async def _forget_late(kit: Kit, now: datetime) -> None:
-    before = None
-    while rows := await kit.audit.page(before=before, limit=PAGE, kind=UserDeleted.__name__):
-        for one in rows:
-            if one.at < now - LATE:
-                return
-            if one.user_id is not None:
-                await kit.audit.forget(one.user_id)
-        before = rows[-1].number

@@ -84,6 +84,7 @@ async def run(kit: Kit) -> Done:
         removed, left = await _pruned(kit, dead_by, prune)
         features, further = features + removed, further or left
     events, older = await _pruned(kit, dead_by, lambda _, limit: kit.audit.prune(old, limit))
+    await _pruned(kit, now, lambda at, limit: audit.forget_late(kit, at, limit))
     settled = await roles.settle_left(kit, ROLES)
     left = some or more or others or unsent or further or ancient or older or deleted == DELETIONS or settled == ROLES
     return Done(sessions, revocations, rotated, keys, attempts, mails, deleted, features, events, settled, left=left)

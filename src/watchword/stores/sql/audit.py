@@ -1,13 +1,15 @@
 """`ports.Audit` on SQL."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, delete, func, insert, literal, select, text, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core.audit import Batch, Checkpoint, Extent, Link, Row, Tail
+from watchword.core.events import UserDeleted
 from watchword.stores.sql import hot, kept, pruning
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import Statement, Steps, Way
@@ -17,6 +19,9 @@ SEALERS = 0x77617361
 """Sets our advisory lock apart from others: "wasa"."""
 
 WRITTEN = ("at", "kind", "user_id", "facts", "personal", "salt", "personal_hash")
+DELETIONS = 500
+"""Of how many deleted users one statement asks."""
+
 SIZES = (32, 8, 1)
 """Rows of one statement: each size is compiled once."""
 
@@ -27,6 +32,7 @@ _NEWEST = select(*_CHECKPOINT).order_by(audit_checkpoints.c.position.desc()).lim
 _LAST = select(audit.c.position, audit.c.hash).where(_SEALED).order_by(audit.c.position.desc()).limit(1)
 _HASH = select(audit.c.hash).where(audit.c.position == bindparam("known", type_=BigInteger))
 _UNSEALED = select(*_COLUMNS).where(audit.c.position.is_(None)).order_by(audit.c.number)
+_DELETIONS = select(audit.c.number, audit.c.user_id).where(audit.c.kind == UserDeleted.__name__)
 _PLACE = (
     update(audit)
     .where(audit.c.number == bindparam("one"))
@@ -119,6 +125,17 @@ class SqlAudit:
             return (await connection.execute(mine.values(personal=None, salt=None))).rowcount
 
     @verb
+    async def forget_late(self, since: datetime, limit: int) -> int:
+        """See `ports.Audit.forget_late`."""
+        async with self._db.read() as connection:
+            numbers = [number async for number in _late(connection, since, limit)]
+        if not numbers:
+            return 0
+        theirs = update(audit).where(audit.c.number.in_(numbers), audit.c.personal.is_not(None))
+        async with self._db.write() as connection:
+            return (await connection.execute(theirs.values(personal=None, salt=None))).rowcount
+
+    @verb
     async def prune(self, until: int, limit: int) -> int:
         """See `ports.Audit.prune`."""
         removed = await pruning.prune(self._db, self._way, audit, [OLD], {"until": until}, limit)
@@ -152,6 +169,24 @@ async def _tail(connection: AsyncConnection, known: int | None) -> Tail:
         newest=None if newest is None else Checkpoint(*newest),
         known=there,
     )
+
+
+async def _late(connection: AsyncConnection, since: datetime, limit: int) -> AsyncIterator[int]:
+    """The numbers of at most `limit` rows with personal fields, of users who were deleted `since`.
+
+    Deletions are looked for from the newest back to the first that is older, and rows by their users: each by an index. Asked
+    all at once, PostgreSQL would go through the users of the whole log.
+    """
+    older = _DELETIONS.where(audit.c.at < since).order_by(audit.c.number.desc()).limit(1)
+    after = (await connection.execute(older)).scalar() or 0
+    behind = _DELETIONS.order_by(audit.c.number).limit(DELETIONS)
+    while limit and (gone := (await connection.execute(behind.where(audit.c.number > after))).all()):
+        users = {one.user_id for one in gone if one.user_id is not None}
+        theirs = select(audit.c.number).where(audit.c.user_id.in_(users), audit.c.personal.is_not(None)).limit(limit)
+        for number in await connection.scalars(theirs):
+            yield number
+            limit -= 1
+        after = gone[-1].number
 
 
 def _row(found: Any) -> Row:

@@ -135,6 +135,20 @@ class AuditContract:
         after = await stores.audit.page(before=None, limit=10)
         assert after == [one._replace(personal=None, salt=None) if one.user_id == "u" else one for one in before]
 
+    async def test_what_came_after_a_deletion_is_erased_in_batches(self, stores: AuditStores) -> None:
+        await stores.audit.append([a_row(1, "old"), a_row(2, "old", "UserDeleted"), a_row(3, "u", after=HOUR)])
+        await stores.audit.append(
+            [a_row(4, whose, "UserDeleted", HOUR)._replace(personal=None, salt=None) for whose in ("u", None)]
+        )
+        await stores.audit.append([a_row(5, "u", after=HOUR), a_row(6, "v"), a_row(7, None), a_row(8, "u")])
+        before = await stores.audit.page(before=None, limit=10)
+        assert await stores.audit.forget_late(NOW + SECOND, 2) == 2
+        assert await stores.audit.forget_late(NOW + SECOND, 2) == 1
+        assert await stores.audit.forget_late(NOW + SECOND, 2) == 0
+        after = await stores.audit.page(before=None, limit=10)
+        assert after == [one._replace(personal=None, salt=None) if one.user_id == "u" else one for one in before]
+        assert await stores.audit.forget_late(NOW, 9) == 2
+
     async def test_pruning_takes_the_first_rows_and_what_was_signed_before(self, stores: AuditStores) -> None:
         def keeping(tail: Tail, rows: Sequence[Row]) -> Batch:
             return in_order(tail, rows)._replace(replaces=None)
