@@ -303,6 +303,22 @@ class TestWhoCanWriteToTheDatabase:
         log.note(a_row(100))
         assert not log.seal(seen=seen).broken
 
+    def test_a_head_of_what_is_not_read_is_not_taken_for_the_same(self) -> None:
+        """LS-03: the attacker's log begins behind the head that was noted; nothing in it can be compared with that."""
+        log = a_log([3, 3])
+        rows = log.rows[:]
+        log.seal(old=Link(4, rows[3].hash))
+        del log.rows[:4]
+
+        def faults(noted: Link, since: int | None = None) -> list[tuple[int, str]]:
+            return [(one.position, one.kind) for one in log.verified(noted=noted, since=since).faults]
+
+        assert faults(Link(5, rows[4].hash)) == faults(Link(4, rows[3].hash)) == []
+        assert faults(Link(4, bytes(32))) == [(4, "changed")]
+        assert faults(Link(3, rows[2].hash)) == faults(Link(3, bytes(32))) == [(3, "unproved")]
+        assert faults(Link(5, bytes(32)), since=5) == [(5, "changed")]
+        assert faults(Link(4, rows[3].hash), since=4) == [(4, "unproved")], "its row is gone"
+
     def test_a_checkpoint_is_no_other_token(self) -> None:
         """LS-03: he can have tokens signed for himself; one of them must not pass for a checkpoint."""
         log = a_log([2])

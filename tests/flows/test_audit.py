@@ -16,7 +16,7 @@ from tests.house import ADA, PASSWORD
 
 from watchword.core import events
 from watchword.core.audit import BEGINNING, Batch, Link, Row, Tail, chained
-from watchword.core.errors import InsufficientScope
+from watchword.core.errors import InsufficientScope, InvalidInput
 from watchword.core.events import LoggedIn, Registered, UserDeleted
 from watchword.core.models import Client, Principal
 from watchword.flows import accounts, audit, audit_verification, signing_keys, upkeep
@@ -110,7 +110,9 @@ class TestVerification:
         assert (found.count, found.rows, found.first) == (0, 14, 8)
         assert (await audit_verification.verify(kit, since=6)).count
         assert (await audit_verification.verify(kit, since=0)).count
-        assert not (await audit_verification.verify(kit, since=500)).rows
+        assert not (await audit_verification.verify(kit, since=21)).rows
+        with pytest.raises(InvalidInput, match="behind the end"):
+            await audit_verification.verify(kit, since=22)
         noted = Link(20, rows[19].hash)
         assert not (await audit_verification.verify(kit, since=7, noted=noted)).count
         assert (await audit_verification.verify(kit, since=7, noted=Link(20, bytes(32)))).count

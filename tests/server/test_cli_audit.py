@@ -46,7 +46,14 @@ class TestVerify:
         said = run("audit", "verify", "--head", f"99:{digest}")
         assert said.code == 1
         assert "the log reached to position 99" in said.out
-        assert_refused(run("audit", "verify", "--head", "nonsense"), "POSITION:HASH")
+        for nonsense in ("nonsense", "4:00", f"-1:{digest}", f"{10**20}:{digest}"):
+            assert_refused(run("audit", "verify", "--head", nonsense), "POSITION:HASH")
+
+    def test_what_is_not_there_is_not_called_whole(self, run: Run, filled: Path) -> None:
+        """LS-03: the end was cut off, and somebody asks for what stood there."""
+        assert run("audit", "verify", "--from", "4").code == 0
+        assert_refused(run("audit", "verify", "--from", "5"), "The audit log ends at position 4")
+        assert run("audit", "verify", "--from", str(10**20)).code == 2
 
     def test_what_is_wrong_is_told_with_its_position(self, run: Run, filled: Path) -> None:
         changed(filled, "UPDATE watchword_audit SET user_id = 'mallory' WHERE position = 2")

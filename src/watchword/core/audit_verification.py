@@ -98,6 +98,8 @@ class Verification:
         self._last = start
         self._noted = noted
         self._held: dict[int, Checkpoint] = {}
+        if noted is not None and noted.position == start.position and start.hash and start.hash != noted.hash:
+            self.fault(start.position, CHANGED, "another hash was noted of what the first row here follows")
 
     @property
     def last(self) -> int:
@@ -165,10 +167,16 @@ class Verification:
             self.fault(
                 self.last + 1, REMOVED, f"the log reached to position {self._noted.position} when that was noted"
             )
+        if self._noted is not None and not self._reaches_back_to(self._noted.position):
+            text = "what was noted of this position was not compared: rows up to it are not kept any more, or were not read"
+            self.fault(self._noted.position, UNPROVED, text)
         for user_id, one in self.missing.items():
             whose = "a row without a user" if user_id is None else f"user {user_id}, of whose deletion nothing is known"
             self.fault(one.position, ERASED, f"personal fields were erased of {whose}")
         self.faults.sort(key=lambda fault: fault.position)
+
+    def _reaches_back_to(self, position: int) -> bool:
+        return position > self.start.position or (position == self.start.position and bool(self.start.hash))
 
     def _look_at_personal(self, one: Row) -> None:
         if one.kind == UserDeleted.__name__:

@@ -7,6 +7,7 @@ from datetime import datetime
 from watchword.core import audit, audit_verification
 from watchword.core.audit import BEGINNING, LATE, Extent, Link
 from watchword.core.audit_verification import Fault, Verification
+from watchword.core.errors import InvalidInput
 from watchword.core.events import UserDeleted
 from watchword.core.jose import KeySet
 from watchword.flows.audit import pages
@@ -43,10 +44,16 @@ async def verify(kit: Kit, *, since: int | None = None, noted: Link | None = Non
     """Read the whole chain, or what stands behind the position `since`, and find what is wrong with it.
 
     `noted` is a place that somebody has written down before. What is sealed meanwhile is not looked at; where retention takes
-    the first rows away meanwhile, all is read again.
+    the first rows away meanwhile, all is read again. Raises InvalidInput where the log ends before `since`.
     """
     while True:
         extent = await kit.audit.extent()
+        end = extent.last if extent.newest is None else max(extent.last, extent.newest.position)
+        if since is not None and since > end:
+            told_of = (
+                f"The audit log ends at position {end}, so nothing stands behind {since}: did it reach further before?"
+            )
+            raise InvalidInput("behind the end", detail=told_of)
         if extent.newest is not None and extent.newest.kid not in kit.keyring.ring.private:
             await kit.keyring.reload()
         known = audit.keys(kit.keyring.ring, kit.clock.now())

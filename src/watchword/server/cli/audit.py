@@ -1,6 +1,7 @@
 """`watchword audit …`: what has happened, and whether somebody has changed what is written of it."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,7 +27,9 @@ FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 @audit.command()
 def verify(
     as_json: Json = False,
-    since: Annotated[int | None, typer.Option("--from", min=0, help="only what stands behind this position")] = None,
+    since: Annotated[
+        int | None, typer.Option("--from", min=0, max=2**63 - 1, help="only what stands behind this position")
+    ] = None,
     head: Annotated[
         str | None, typer.Option(metavar="POSITION:HASH", help="a head that was printed before, and noted elsewhere")
     ] = None,
@@ -106,11 +109,10 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 def _link(text: str) -> "Link":
     from watchword.core.audit import Link
 
-    position, _, digest = text.partition(":")
-    try:
-        return Link(int(position), bytes.fromhex(digest))
-    except ValueError:
-        raise ConfigError("--head is what `watchword audit verify` prints: POSITION:HASH.") from None
+    noted = re.fullmatch(r"([0-9]{1,18}):([0-9a-f]{64})", text)
+    if noted is None:
+        raise ConfigError("--head is what `watchword audit verify` prints: POSITION:HASH.")
+    return Link(int(noted[1]), bytes.fromhex(noted[2]))
 
 
 def _tell(found: "Verified") -> None:
