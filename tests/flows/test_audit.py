@@ -16,7 +16,7 @@ from tests.house import ADA, PASSWORD
 
 from watchword.core import events
 from watchword.core.audit import BEGINNING, Batch, Link, Row, Tail, chained
-from watchword.core.errors import InsufficientScope, InvalidInput
+from watchword.core.errors import InsufficientScope, InvalidInput, StepUpRequired
 from watchword.core.events import LoggedIn, Registered, UserDeleted
 from watchword.core.models import Client, Principal
 from watchword.flows import accounts, audit, audit_verification, signing_keys, upkeep
@@ -46,7 +46,7 @@ async def execute(kit: Kit, statement: str, **values: Any) -> None:
 
 
 def who(user_id: str, *scopes: str) -> Principal:
-    return Principal(user_id, "s", frozenset(scopes), frozenset(), 0, {})
+    return Principal(user_id, "s", frozenset(scopes), frozenset(), 1, {})
 
 
 class TestVerification:
@@ -427,6 +427,16 @@ class TestReading:
             await seen(who("user-1", "admin"), "user-2")
         assert await seen(who("root", "watchword:admin")) == {None, "user-0", "user-1", "user-2"}
         assert await seen(who("root", "watchword:admin"), "user-2") == {"user-2"}
+
+    async def test_one_s_own_are_a_person_s_to_read(self, kit: Kit) -> None:
+        """LG-07: the thief of an API key without any scope would read where its owner signs in from, and with what."""
+        await filled(kit, 9)
+        for user_id in (None, "user-1", "user-2"):
+            with pytest.raises(StepUpRequired):
+                key = dataclasses.replace(who("user-1", "read"), auth_time=0)
+                await audit.listed(kit, key, before=None, limit=50, user_id=user_id, kind=None)
+        admin = dataclasses.replace(who("user-1", "watchword:admin"), auth_time=0)
+        assert len(await audit.listed(kit, admin, before=None, limit=50, user_id="user-2", kind=None)) == 3
 
     async def test_an_export_is_of_its_time(self, kit: Kit, clock: FrozenClock) -> None:
         first = clock.now()

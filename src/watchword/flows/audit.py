@@ -9,6 +9,7 @@ from watchword.core import audit, scopes
 from watchword.core.audit import LATE, RETENTION, Claims, Link, Row
 from watchword.core.errors import InsufficientScope, InvalidToken
 from watchword.core.models import Principal
+from watchword.flows import authenticate
 from watchword.flows.kit import Kit
 
 PAGE = 1000
@@ -30,9 +31,14 @@ rest: Callable[[float], Awaitable[None]] = asyncio.sleep
 async def listed(
     kit: Kit, who: Principal, *, before: int | None, limit: int, user_id: str | None, kind: str | None
 ) -> Sequence[Row]:
-    """Events, the newest first: one's own, or (with the scope `watchword:admin`) everybody's. Raises InsufficientScope."""
+    """Events, the newest first: one's own, or (with the scope `watchword:admin`) everybody's.
+
+    Raises InsufficientScope, and StepUpRequired where nobody has signed in: one's own history is a person's to read, and an
+    API key reads it with the scope alone.
+    """
     whose = user_id
     if not scopes.covers(who.scopes, frozenset({scopes.ADMIN})):
+        authenticate.signed_in(who)
         if user_id not in (None, who.user_id):
             raise InsufficientScope("events of another user", needed=frozenset({scopes.ADMIN}))
         whose = who.user_id
