@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import httpx2
 import jwt
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
+from starlette.types import Message
 from tests.house import ADA, House, Login, open_house
 
 from watchword import Principal, User
@@ -113,6 +114,25 @@ class TestThePrincipal:
 
     async def test_several_guards_of_one_route_agree(self, house: House, login: Login) -> None:
         assert (await house.client.get("/both", headers=login.headers)).json() is True
+
+    async def test_what_one_guard_has_found_is_not_taken_for_other_headers(self, house: House, login: Login) -> None:
+        """A guarded route of the host's that runs many requests in one gives each a copy of its own scope. Whoever it lets in
+        must not be let in for the others."""
+        answers: list[Message] = []
+
+        @house.app.post("/batch", dependencies=[Depends(house.auth.requires("items:read"))])
+        async def batch(request: Request) -> None:
+            async def keep(message: Message) -> None:
+                answers.append(message)
+
+            for token in ([], [(b"authorization", b"Bearer a.b.c")]):
+                headers = [(b"host", b"testserver"), *token]
+                inner = {**request.scope, "path": "/items", "raw_path": b"/items", "method": "GET", "headers": headers}
+                await house.app(inner, request.receive, keep)
+
+        assert (await house.client.post("/batch", headers=login.headers)).status_code == 200
+        starts = [answer["status"] for answer in answers if answer["type"] == "http.response.start"]
+        assert starts == [401, 401]
 
     async def test_no_query_after_the_first_request(self, house: House, login: Login) -> None:
         await house.client.get("/items", headers=login.headers)

@@ -29,9 +29,10 @@ from watchword.web.lines import LINE, Line, Switchboard
 logger: logging.Logger = logging.getLogger("watchword.guard")
 
 FOUND = "watchword.found"
-"""Where the guard around all routes leaves what it has found: itself, and the access."""
+"""Where a guard leaves what it has found for those behind it: itself, the headers that it looked at, and the access. So a
+request is looked at, and counted, once, however many guards stand before its route. For other headers it was not found."""
 
-NOTHING: tuple[None, Any] = (None, None)
+NOTHING: tuple[None, None, Any] = (None, None, None)
 
 GUARDED = "__watchword_asks__"
 """On a dependency of ours: what it asks for beside a token, in words."""
@@ -76,10 +77,11 @@ class Guard(SecurityBase):
             logger.warning("a guard stands before a route, but auth.install(app) was not called: there is no /login")
         scope = connection.scope
         try:
-            guard, found = scope.get(FOUND, NOTHING)
+            guard, headers, found = scope.get(FOUND, NOTHING)
             access: Access = found
-            if guard is not self:  # no guard around all routes has found it already
+            if guard is not self or headers != scope["headers"]:  # nobody has found it already
                 access = self.at_once(scope) or await self.found(scope)
+                self.leave(scope, access)
             if needed.scopes:
                 authenticate.require(await self._open(), access.principal, frozenset(needed.scopes), None, frozenset())
         except AuthError as error:
@@ -92,6 +94,10 @@ class Guard(SecurityBase):
             authenticate.require(await self._open(), who, frozenset(), max_age, methods)
         except AuthError as error:
             raise Refused(error) from error
+
+    def leave(self, scope: Scope, access: Access) -> None:
+        """Leave what was found for the guards behind this one."""
+        scope[FOUND] = (self, scope["headers"], access)
 
     def at_once(self, scope: Scope) -> Access | None:
         """The access of an HTTP request whose token was verified before; None where that takes more than a look."""

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watchword.core.errors import AuthError, ConfigError
 from watchword.web.errors import Refused, problem
-from watchword.web.guard import FOUND, Guard
+from watchword.web.guard import Guard
 
 PUBLIC = "__watchword_public__"
 
@@ -61,7 +61,7 @@ class Protection:
             access = None
         if access is None:
             return self._ask(scope, receive, send)
-        scope[FOUND] = (self._guard, access)
+        self._guard.leave(scope, access)
         return self._app(scope, receive, send)
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +78,7 @@ class Protection:
                 if not stranger.refused:
                     raise
             return
-        scope[FOUND] = (self._guard, access)
+        self._guard.leave(scope, access)
         await self._app(scope, receive, send)
 
 

@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from fastapi import APIRouter, Depends, WebSocket
 from sqlalchemy import text
 from tests.house import ADA, BOB, PATIENCE, House, open_house
 from tests.keyed import annex, heard, keyed_house, made, program, settled, signed_in, used
 
+from watchword import User
 from watchword.core.errors import Unavailable
 from watchword.features.api_keys import ApiKeys, rules
 from watchword.features.api_keys.rules import MOST
@@ -336,6 +339,41 @@ class TestLimits:
         assert (await used(house, other)).status_code == 200
         house.clock.tick(20)
         assert [(await used(house, one)).status_code for _ in range(2)] == [200, 429]
+
+    @pytest.mark.parametrize("protected", [False, True])
+    async def test_a_request_counts_once_however_many_guards_it_passes(self, house: House, protected: bool) -> None:
+        """Guards that ask for different scopes are different dependencies to FastAPI; each looks at its own scopes."""
+        require = house.auth.requires
+        router = APIRouter(dependencies=[Depends(require("read"))])
+
+        @router.get("/twice", dependencies=[Depends(require("write"))])
+        async def twice(_: Annotated[User, Depends(house.auth.user)]) -> str:
+            return "in"
+
+        house.app.include_router(router)
+        if protected:
+            house.auth._protect(house.app, docs=False)
+        login = await signed_in(house, "read", "write")
+        one = await made(house, login, "read", "write", limit_per_minute=3)
+        assert [(await used(house, one, "/twice")).status_code for _ in range(4)] == [200, 200, 200, 429]
+        for narrow in ("read", "write"):
+            other = await made(house, login, narrow)
+            assert (await used(house, other, "/twice")).status_code == 403
+
+    async def test_a_socket_counts_once_and_is_watched_once(self, house: House) -> None:
+        guards = [Depends(house.auth.requires(scope)) for scope in ("read", "write")]
+
+        @house.app.websocket("/guarded", dependencies=guards)
+        async def guarded(socket: WebSocket) -> None:
+            await socket.accept()
+            await socket.receive()
+
+        login = await signed_in(house, "read", "write")
+        one = await made(house, login, "read", "write", limit_per_minute=2)
+        for _ in range(2):
+            async with house.socket("/guarded", one.login) as socket:
+                await socket.accepted()
+        assert (await used(house, one)).status_code == 429
 
 
 class TestNoting:
