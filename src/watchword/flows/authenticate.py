@@ -73,17 +73,20 @@ async def genuine(kit: Checking, token: str) -> Access:
     return access
 
 
-async def still_good(kit: Checking, access: Access) -> None:
-    """Raise InvalidToken when the key has died, the session was revoked, or the token has expired meanwhile; where it was no
+async def still_good(kit: Checking, access: Access) -> Access:
+    """The access as it is now: the same, or what whoever knows it gives now where it was no JWT, which may hold for longer.
+
+    Raises InvalidToken when the key has died, the session was revoked, or the token has expired meanwhile; where it was no
     JWT, when whoever knows it says so, or it gives something else now.
 
     Whether the feed is fresh is asked first: it may come back between the two questions, and what was missing from the set
     before does not count as absent for that.
     """
     if access.again is not None:
-        if (await access.again()).principal != access.principal:
+        renewed = await access.again()
+        if renewed.principal != access.principal:
             raise InvalidToken("the scopes have changed")
-        return
+        return renewed
     session_id, generation = access.principal.session_id, access.generation
     revocations = kit.revocations
     fresh = revocations.fresh()
@@ -97,6 +100,7 @@ async def still_good(kit: Checking, access: Access) -> None:
         raise InvalidToken("the session has ended, or its scopes have changed")
     if access.expires_at <= timestamp:
         raise ExpiredToken("the token has expired")
+    return access
 
 
 async def user(kit: Kit, who: Principal) -> Account:

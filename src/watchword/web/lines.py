@@ -151,7 +151,7 @@ class Lines:
         try:
             if self._kit.keyring.stale:
                 await self._kit.keyring.reload()
-            await authenticate.still_good(self._kit, access)
+            line.access = await authenticate.still_good(self._kit, access)
         except Exception as error:
             if not isinstance(error, AuthError):
                 logger.exception("an open socket can't be checked, so it is closed")

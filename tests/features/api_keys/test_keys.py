@@ -467,6 +467,22 @@ class TestSockets:
             await socket.say("still there")
             assert (await socket.next())["text"] == "still there"
 
+    async def test_after_ten_minutes_it_is_looked_at_once_and_then_left_alone(self, house: House) -> None:
+        """Else a socket that is older is looked at ten times a second for ever."""
+        one = await made(house, await signed_in(house))
+        async with house.socket("/echo", one.login) as socket:
+            await socket.accepted()
+            await socket.next()
+            lines = house.auth.principal._switchboard._by_loop[asyncio.get_running_loop()]
+            house.clock.tick(700)
+            assert lines._due(asking=False)
+            await heard(house)
+            async with asyncio.timeout(PATIENCE):
+                while lines._due(asking=False):  # noqa: ASYNC110 - a task of the house's looks
+                    await asyncio.sleep(0.01)
+            await socket.say("still there")
+            assert (await socket.next())["text"] == "still there"
+
 
 class TestServiceAccounts:
     async def test_an_administrator_makes_one_with_keys_and_disables_it(self, either: House) -> None:
