@@ -19,6 +19,7 @@ from tests.servers import Valkey
 from watchword import Auth, Settings
 from watchword.core.errors import Unavailable
 from watchword.features.api_keys import ApiKeys
+from watchword.features.api_keys.flow import annex_of
 from watchword.flows import accounts, post, signing_keys
 from watchword.flows.post import Post
 from watchword.stores.sql.accounts import SqlAccounts
@@ -244,6 +245,35 @@ async def test_no_api_key_survives_an_owner_who_says_that_it_was_somebody_else(
         await house.client.post("/change-username", json={"username": "mallory"}, headers=login.headers)
         assert await disown(house, (await last_mail(house)).undo) == 204
         assert (await house.client.get("/me", headers=key)).status_code == 401
+
+
+async def test_a_worker_that_has_not_heard_of_it_makes_no_more_keys(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RV-04: the attacker goes on making and rotating keys at a worker to which the news of the sessions' end has not come
+    yet. What such a key opens would stay open."""
+    shared: dict[str, Any] = {"database_url": database_url, "features": [ApiKeys()]}
+    async with open_house(tmp_path, **shared) as here, open_house(tmp_path, **shared, clock=here.clock) as there:
+        user_id = await here.register()
+        await here.grant(ADA, "watchword:admin")
+        login = await there.login()
+        account = await there.client.post("/service-accounts", json={"name": "ci"}, headers=login.headers)
+        jobs = f"/service-accounts/{account.json()['id']}/api-keys"
+        made = [await there.client.post(path, json={"name": "k"}, headers=login.headers) for path in ("/api-keys", jobs)]
+        own, job = (answer.json()["id"] for answer in made)
+        await here.client.post("/change-username", json={"username": "mallory"}, headers=login.headers)
+        revocations = (await there.kit()).revocations
+        monkeypatch.setattr(revocations, "covers", lambda *_: False)
+        monkeypatch.setattr(revocations, "fresh", lambda: True)
+        assert await disown(here, (await last_mail(here)).undo) == 204
+        assert (await there.client.get("/me", headers=login.headers)).status_code == 200, "it has heard of it"
+        for path in ("/api-keys", jobs, f"{jobs}/{job}/rotate"):
+            answer = await there.client.post(path, json={"name": "k"}, headers=login.headers)
+            assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token"), path
+        assert (await there.client.post(f"/api-keys/{own}/rotate", headers=login.headers)).status_code == 404
+        keys = annex_of(await here.kit())
+        assert await keys.of_owner(user_id) == []
+        assert len(await keys.of_owner(account.json()["id"])) == 1
 
 
 @contextlib.asynccontextmanager

@@ -13,11 +13,12 @@ from tests.ahead import bring_ahead
 from watchword.core import opaque, revoked
 from watchword.core.policy import LEEWAY, REMEMBERED
 from watchword.features.api_keys.rules import MOST, ApiKey, Owner, ServiceAccount
-from watchword.features.api_keys.store import KEPT, Made, SqlApiKeys, SqlServiceAccounts
+from watchword.features.api_keys.store import KEPT, Made, Rotated, SqlApiKeys, SqlServiceAccounts
 from watchword.stores.sql.engine import Database
+from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.tables import api_keys, feed
 from watchword.stores.sql.users import SqlUsers
-from watchword.testing.contracts import new_user
+from watchword.testing.contracts import R, a_session, new_user
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -32,6 +33,7 @@ class Stores:
         self.keys = SqlApiKeys(db)
         self.accounts = SqlServiceAccounts(db)
         self.users = SqlUsers(db)
+        self.sessions = SqlSessions(db)
 
     async def told(self) -> list[tuple[str, int, float]]:
         """The feed, without what is told of signing keys."""
@@ -132,7 +134,8 @@ async def test_of_many_rotations_of_one_key_exactly_one_succeeds(stores: Stores)
     answers = await asyncio.gather(
         *(stores.keys.rotate(a_key(10 + n), digest(10 + n), key.id, NOW + DAY) for n in range(RACERS))
     )
-    (done,) = [one for one in answers if one is not None]
+    (done,) = [one for one in answers if isinstance(one, Rotated)]
+    assert answers.count(Made.NO_PREDECESSOR) == RACERS - 1
     assert done.before.expires_at == NOW + DAY
     live = await stores.keys.of_owner(ADA, NOW)
     assert len(live) == 2
@@ -144,7 +147,7 @@ async def test_of_many_rotations_of_one_key_exactly_one_succeeds(stores: Stores)
 async def test_an_overlap_makes_no_life_longer(stores: Stores) -> None:
     key = await added(stores, expires_at=NOW + SECOND)
     done = await stores.keys.rotate(a_key(2), digest(2), key.id, NOW + DAY)
-    assert done is not None
+    assert isinstance(done, Rotated)
     assert done.before.expires_at == NOW + SECOND
 
 
@@ -156,7 +159,8 @@ async def test_only_a_live_key_of_the_same_owner_is_rotated(stores: Stores) -> N
     late = NOW + SECOND
     for number in (1, 2, 3, 4):
         successor = a_key(10 + number, created_at=late)
-        assert await stores.keys.rotate(successor, digest(10 + number), a_key(number).id, late + DAY) is None
+        answer = await stores.keys.rotate(successor, digest(10 + number), a_key(number).id, late + DAY)
+        assert answer is Made.NO_PREDECESSOR
     assert await stores.keys.of_owner(ADA, late) == []
     assert over.id
 
@@ -164,9 +168,9 @@ async def test_only_a_live_key_of_the_same_owner_is_rotated(stores: Stores) -> N
 async def test_rotating_again_ends_the_one_before_the_last(stores: Stores) -> None:
     """Else whoever rotates in a loop has any number of live keys."""
     first = await added(stores, 1)
-    assert (await stores.keys.rotate(a_key(2), digest(2), first.id, NOW + DAY)) is not None
+    assert isinstance(await stores.keys.rotate(a_key(2), digest(2), first.id, NOW + DAY), Rotated)
     done = await stores.keys.rotate(a_key(3), digest(3), a_key(2).id, NOW + DAY)
-    assert done is not None
+    assert isinstance(done, Rotated)
     assert [one.session_id for one in done.revoked] == [first.id]
     assert {one.id for one in await stores.keys.of_owner(ADA, NOW)} == {a_key(2).id, a_key(3).id}
 
@@ -174,7 +178,7 @@ async def test_rotating_again_ends_the_one_before_the_last(stores: Stores) -> No
 async def test_rotated_keys_take_nobody_s_room(stores: Stores) -> None:
     for number in range(MOST):
         await added(stores, number)
-    assert await stores.keys.rotate(a_key(100), digest(100), a_key(0).id, NOW + DAY) is not None
+    assert isinstance(await stores.keys.rotate(a_key(100), digest(100), a_key(0).id, NOW + DAY), Rotated)
     assert await stores.keys.add(a_key(101), digest(101)) is Made.TOO_MANY
 
 
@@ -214,6 +218,45 @@ async def test_a_disabled_service_account_has_no_keys_however_they_race(stores: 
         assert await stores.keys.of_owner(account.id, NOW) == []
         assert await stores.keys.add(a_key(800 + round_, **theirs), digest(800 + round_)) is Made.NO_OWNER
     assert await stores.accounts.all() == []
+
+
+async def test_whoever_was_signed_out_has_no_key_made_however_they_race(stores: Stores) -> None:
+    """RV-04: the thief makes and rotates keys while the owner says that it was not them: all sessions end, and then all keys.
+    What comes before that is ended, and what comes after is not made."""
+    await stores.users.add(new_user("ada"))
+    ada = await stores.users.get(ADA)
+    assert ada is not None
+    for round_ in range(6):
+        await stores.sessions.open(a_session(ada.user, 700 + round_), R)
+        session = a_session(ada.user, 700 + round_).id
+        first = await added(stores, round_ * 100)
+        numbers = [round_ * 100 + n for n in range(1, 6)]
+        successor = a_key(round_ * 100 + 50)
+
+        async def disowned() -> None:
+            await stores.sessions.close_all(ADA, NOW)
+            ended.extend(one.session_id for one in await stores.keys.revoke_all(ADA, NOW))
+
+        ended: list[str] = []
+        *answers, _ = await asyncio.gather(
+            *(stores.keys.add(a_key(number), digest(number), session) for number in numbers),
+            stores.keys.rotate(successor, digest(round_ * 100 + 50), first.id, NOW + DAY, session),
+            disowned(),
+        )
+        assert await stores.keys.of_owner(ADA, NOW) == []
+        made = [answer for answer in answers if answer is not Made.SIGNED_OUT]
+        assert len(ended) == 1 + len(made)
+        late = a_key(round_ * 100 + 60)
+        assert await stores.keys.add(late, digest(round_ * 100 + 60), session) is Made.SIGNED_OUT
+        other = await added(stores, round_ * 100 + 70)
+        rotated = await stores.keys.rotate(late, digest(round_ * 100 + 60), other.id, NOW + DAY, session)
+        assert rotated is Made.SIGNED_OUT
+        assert await stores.keys.revoke_all("id-bob", NOW) == ()
+        assert len(await stores.keys.revoke_all(ADA, NOW)) == 1
+
+
+async def test_a_session_that_nobody_has_makes_no_key(stores: Stores) -> None:
+    assert await stores.keys.add(a_key(), digest(1), "a" * 26) is Made.SIGNED_OUT
 
 
 async def test_service_accounts_are_listed_by_their_names(stores: Stores) -> None:

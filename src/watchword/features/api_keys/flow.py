@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from watchword.core import opaque, revoked, scopes
 from watchword.core.errors import (
+    AuthError,
     InsufficientScope,
     InvalidInput,
     InvalidToken,
@@ -58,10 +59,12 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts on keys: a user who is signed in and may do what `may` says, or (both None) an operator at the command line."""
+    """Who acts on keys: a user who is signed in, in this session, and may do what `may` says; or (all None) an operator at the
+    command line."""
 
     user_id: str | None = None
     may: frozenset[str] | None = None
+    session_id: str | None = None
 
     def require(self, needed: frozenset[str]) -> None:
         """Raise InsufficientScope where a key would do more than whoever gets it may: nobody gives what they have not."""
@@ -207,21 +210,22 @@ class ApiKeysAnnex(Annex):
     # Acts
 
     async def create_own(self, who: Principal, wanted: Wanted) -> Shown:
-        """A key of one's own. Raises InvalidInput, also for scopes that the user or the present token has not; and
-        TooManyAttempts."""
+        """A key of one's own. Raises InvalidInput, also for scopes that the user or the present token has not; TooManyAttempts;
+        and InvalidToken where the session has ended, though nobody here has heard of it."""
         user = await authenticate.user(self._kit, who)
-        return await self._create(user.id, Owner.USER, wanted, scopes.narrowed(user.scopes, who.scopes), who.user_id)
+        return await self._create(user.id, Owner.USER, wanted, scopes.narrowed(user.scopes, who.scopes), actor(who))
 
     async def create(self, owner_id: str, wanted: Wanted, actor: Actor) -> Shown:
-        """A key of a service account's, or (an operator's act) of a user's. Raises NotFound and InvalidInput, and
-        InsufficientScope where it would do more than the actor may."""
+        """A key of a service account's, or (an operator's act) of a user's. Raises NotFound and InvalidInput,
+        InsufficientScope where it would do more than the actor may, and InvalidToken where the actor's session has ended."""
         owner, may = await self._owner(owner_id, actor)
         actor.require(wanted.scopes)
-        return await self._create(owner_id, owner, wanted, may, actor.user_id)
+        return await self._create(owner_id, owner, wanted, may, actor)
 
     async def rotate(self, owner_id: str, key_id: str, overlap: timedelta, actor: Actor) -> Shown:
         """A successor that may do the same and lives as long; the key itself ends after the overlap. Raises NotFound,
-        InvalidInput (also for one that was rotated already), InsufficientScope. Of any number of callers exactly one succeeds.
+        InvalidInput (also for one that was rotated already), InsufficientScope, and InvalidToken where the actor's session has
+        ended. Of any number of callers exactly one succeeds.
         """
         kit = self._kit
         now = kit.clock.now()
@@ -229,7 +233,7 @@ class ApiKeysAnnex(Annex):
         before = await self._of(owner_id, key_id, now)
         _, may = await self._owner(owner_id, actor)
         actor.require(scopes.narrowed(before.scopes, may))
-        await self._count_made(owner_id, actor.user_id)
+        await self._count_made(owner_id, actor)
         minted = rules.mint(kit.entropy(rules.ENTROPY))
         lives = None if before.expires_at is None else before.expires_at - before.created_at
         successor = replace(
@@ -240,9 +244,9 @@ class ApiKeysAnnex(Annex):
             expires_at=None if lives is None else now + lives,
             last_used_at=None,
         )
-        rotated = await self._keys.rotate(successor, minted.digest, key_id, now + overlap)
-        if rotated is None:
-            raise _rotated_already()
+        rotated = await self._keys.rotate(successor, minted.digest, key_id, now + overlap, actor.session_id)
+        if isinstance(rotated, Made):
+            raise _refusal(rotated)
         self.memory.hear(revoked.of_owner(owner_id))
         kit.announce(ApiKeyRotated(owner_id, key_id, successor.id, actor.user_id), rotated.revoked)
         for one in rotated.revoked:
@@ -269,10 +273,10 @@ class ApiKeysAnnex(Annex):
         return {"api_keys": [{name: getattr(key, name) for name in names} for key in keys]}
 
     async def disowned(self, user_id: str) -> None:
-        """See `Annex.disowned`: whoever was signed in may have made keys."""
-        for key in await self.of_owner(user_id):
-            if ended := await self._keys.revoke(key.id, user_id, self._kit.clock.now()):
-                self._kit.announce(ApiKeyRevoked(user_id, key.id, user_id), ended)
+        """See `Annex.disowned`: whoever was signed in may have made keys. Their sessions have ended before, so they make no
+        more."""
+        for one in await self._keys.revoke_all(user_id, self._kit.clock.now()):
+            self._kit.announce(ApiKeyRevoked(user_id, one.session_id, user_id), (one,))
 
     async def find(self, key_id: str) -> ApiKey:
         """A live key, whoever has it. Raises NotFound."""
@@ -313,7 +317,7 @@ class ApiKeysAnnex(Annex):
         for one in ended:
             self._kit.announce(ApiKeyRevoked(account_id, one.session_id, actor.user_id))
 
-    async def _create(self, owner_id: str, owner: Owner, wanted: Wanted, may: frozenset[str], by: str | None) -> Shown:
+    async def _create(self, owner_id: str, owner: Owner, wanted: Wanted, may: frozenset[str], by: Actor) -> Shown:
         kit = self._kit
         wanted, now = rules.accept(wanted, may), kit.clock.now()
         await self._count_made(owner_id, by)
@@ -329,18 +333,15 @@ class ApiKeysAnnex(Annex):
             created_at=now,
             expires_at=None if wanted.lives is None else now + wanted.lives,
         )
-        made = await self._keys.add(key, minted.digest)
-        if made is Made.TOO_MANY:
-            detail = f"There are {rules.MOST} live keys already. Revoke one that is not needed first."
-            raise InvalidInput("too many live API keys", detail=detail)
-        if made is Made.NO_OWNER:
-            raise NotFound("the service account was disabled at the same time")
-        kit.announce(ApiKeyCreated(owner_id, key.id, by))
+        made = await self._keys.add(key, minted.digest, by.session_id)
+        if made is not Made.MADE:
+            raise _refusal(made)
+        kit.announce(ApiKeyCreated(owner_id, key.id, by.user_id))
         return Shown(key, minted.text)
 
-    async def _count_made(self, owner_id: str, by: str | None) -> None:
+    async def _count_made(self, owner_id: str, by: Actor) -> None:
         """Raise TooManyAttempts where somebody makes keys in a loop. An operator may."""
-        if by is not None:
+        if by.user_id is not None:
             kit = self._kit
             limit = Limit(kit.keyring.pseudonym("api keys", owner_id), rules.A_DAY, throttle.DAY)
             hit = await kit.scratch.hit([limit], kit.clock.now())
@@ -385,7 +386,7 @@ def annex_of(kit: Kit) -> ApiKeysAnnex:
 
 def actor(who: Principal) -> Actor:
     """Whoever makes this request."""
-    return Actor(who.user_id, who.scopes)
+    return Actor(who.user_id, who.scopes, who.session_id)
 
 
 def _judged(found: Found | None, now: datetime, asked_at: float) -> Found | Dead:
@@ -397,6 +398,18 @@ def _judged(found: Found | None, now: datetime, asked_at: float) -> Found | Dead
     if found.key.expires_at is not None and found.key.expires_at <= now:
         return Dead("the API key has expired", False, asked_at)
     return found
+
+
+def _refusal(made: Made) -> AuthError:
+    """What the store's answer means to whoever asked for a key."""
+    if made is Made.TOO_MANY:
+        detail = f"There are {rules.MOST} live keys already. Revoke one that is not needed first."
+        return InvalidInput("too many live API keys", detail=detail)
+    if made is Made.NO_OWNER:
+        return NotFound("the service account was disabled at the same time")
+    if made is Made.SIGNED_OUT:
+        return InvalidToken("the session has ended")
+    return _rotated_already()
 
 
 def _rotated_already() -> InvalidInput:

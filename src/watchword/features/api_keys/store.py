@@ -18,7 +18,7 @@ from watchword.stores.sql import hot, kept, owners, pruning
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import Statement, Way
 from watchword.stores.sql.sessions import keep_out, revoke
-from watchword.stores.sql.tables import UtcDateTime, api_keys, service_accounts
+from watchword.stores.sql.tables import UtcDateTime, api_keys, service_accounts, sessions
 from watchword.stores.sql.turning import instant
 
 MINUTE = timedelta(minutes=1)
@@ -35,6 +35,12 @@ class Made(Enum):
     TOO_MANY = "too many"
     NO_OWNER = "no owner"
     """There is no such service account, or it is disabled. Whether there is such a user, only `Users` knows."""
+
+    NO_PREDECESSOR = "no predecessor"
+    """There is no such live key of this owner, or it has a successor already."""
+
+    SIGNED_OUT = "signed out"
+    """The session of whoever asked for it has ended."""
 
 
 class Found(NamedTuple):
@@ -59,13 +65,14 @@ class SqlApiKeys:
         self._way: Way = hot.way(db, kept.REFRESHES)
 
     @verb
-    async def add(self, key: ApiKey, digest: bytes) -> Made:
+    async def add(self, key: ApiKey, digest: bytes, session_id: str | None = None) -> Made:
         """Keep a new key, by its digest. Of any number of callers as many get MADE as there is room for, MOST in all; none
-        does for a service account once it is disabled."""
+        does for a service account once it is disabled, nor for whoever asked in a session (`session_id`) that has ended:
+        whatever ends the owner's sessions takes their lock, so a key is made before that, or not."""
         async with self._db.write() as connection:
-            await keep_out(connection, key.owner_id)
-            if key.owner is Owner.SERVICE_ACCOUNT and await _lock_account(connection, key.owner_id) is None:
-                return Made.NO_OWNER
+            refusal = await _refusal(connection, key, session_id)
+            if refusal is not None:
+                return refusal
             counted = select(func.count()).select_from(api_keys)
             standing = counted.where(_of(key.owner_id), _alive(key.created_at), api_keys.c.rotated_to.is_(None))
             if (await connection.execute(standing)).scalar_one() >= MOST:
@@ -97,12 +104,14 @@ class SqlApiKeys:
             return [_key(row) for row in await connection.execute(statement)]
 
     @verb
-    async def rotate(self, successor: ApiKey, digest: bytes, before: str, ends_at: datetime) -> Rotated | None:
+    async def rotate(
+        self, successor: ApiKey, digest: bytes, before: str, ends_at: datetime, session_id: str | None = None
+    ) -> Rotated | Made:
         """Keep the successor of the key `before`, which ends at `ends_at`, or sooner if it was to. A key before that one,
         whose own overlap lasts, ends now: so an owner's keys stay few.
 
-        None, and no change, when there is no such live key of this owner, or it has a successor already: of any number of
-        callers exactly one succeeds.
+        Why not, and no change, when there is no such live key of this owner, or it has a successor already (of any number of
+        callers exactly one succeeds), and where `add` would keep none.
         """
         now, owner_id = successor.created_at, successor.owner_id
         sooner = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > ends_at)
@@ -112,12 +121,12 @@ class SqlApiKeys:
         }
         which = and_(api_keys.c.id == before, _of(owner_id), _alive(now), api_keys.c.rotated_to.is_(None))
         async with self._db.write() as connection:
-            await keep_out(connection, owner_id)
-            if successor.owner is Owner.SERVICE_ACCOUNT and await _lock_account(connection, owner_id) is None:
-                return None
+            refusal = await _refusal(connection, successor, session_id)
+            if refusal is not None:
+                return refusal
             row = (await connection.execute(update(api_keys).where(which).values(change).returning(api_keys))).first()
             if row is None:
-                return None
+                return Made.NO_PREDECESSOR
             await connection.execute(insert(api_keys).values(_row(successor, digest)))
             ended = await _end(connection, and_(api_keys.c.rotated_to == before, _of(owner_id), _alive(now)), now)
             await owners.tell(connection, owner_id, now)  # its end is nearer than others remember
@@ -129,6 +138,13 @@ class SqlApiKeys:
         succeeds."""
         async with self._db.write() as connection:
             return await _end(connection, and_(api_keys.c.id == key_id, _of(owner_id), _alive(now)), now)
+
+    @verb
+    async def revoke_all(self, owner_id: str, now: datetime) -> tuple[Revoked, ...]:
+        """End all keys of this owner. What is made or rotated at the same time is ended too, unless it comes after."""
+        async with self._db.write() as connection:
+            await keep_out(connection, owner_id)
+            return await _end(connection, and_(_of(owner_id), _alive(now)), now)
 
     @verb
     async def note(self, used: Mapping[str, datetime]) -> None:
@@ -190,8 +206,21 @@ class SqlServiceAccounts:
             return await _end(connection, and_(_of(account_id), _alive(now)), now)
 
 
-async def _lock_account(connection: AsyncConnection, account_id: str) -> Any:
-    """The service account's id, if it is not disabled. The owner's lock keeps it so until this transaction ends."""
+async def _refusal(connection: AsyncConnection, key: ApiKey, session_id: str | None) -> Made | None:
+    """Why this key can't be made now. The owner's lock keeps the answer so until this transaction ends: for what becomes of
+    the owner, and for sessions of the owner's own."""
+    await keep_out(connection, key.owner_id)
+    if session_id is not None:
+        open_one = and_(sessions.c.id == session_id, sessions.c.closed_at.is_(None))
+        if (await connection.execute(select(sessions.c.id).where(open_one))).first() is None:
+            return Made.SIGNED_OUT
+    if key.owner is Owner.SERVICE_ACCOUNT and await _account_now(connection, key.owner_id) is None:
+        return Made.NO_OWNER
+    return None
+
+
+async def _account_now(connection: AsyncConnection, account_id: str) -> Any:
+    """The service account's id, if it is not disabled."""
     statement = select(service_accounts.c.id).where(
         service_accounts.c.id == account_id, service_accounts.c.disabled_at.is_(None)
     )
