@@ -12,6 +12,7 @@ from tests.ahead import bring_ahead
 
 from watchword.core import opaque, revoked
 from watchword.core.policy import LEEWAY, REMEMBERED
+from watchword.features.api_keys import store
 from watchword.features.api_keys.rules import MOST, ApiKey, Owner, ServiceAccount
 from watchword.features.api_keys.store import KEPT, Made, Rotated, SqlApiKeys, SqlServiceAccounts
 from watchword.stores.sql.engine import Database
@@ -24,6 +25,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 RACERS = 16
+FEW = 5
 ADA = "id-ada"
 
 
@@ -180,6 +182,51 @@ async def test_rotated_keys_take_nobody_s_room(stores: Stores) -> None:
         await added(stores, number)
     assert isinstance(await stores.keys.rotate(a_key(100), digest(100), a_key(0).id, NOW + DAY), Rotated)
     assert await stores.keys.add(a_key(101), digest(101)) is Made.TOO_MANY
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner has FEW keys at most."""
+    monkeypatch.setattr(store, "MOST", FEW)
+    monkeypatch.setattr(store, "MOST_WITH_OVERLAPS", 2 * FEW)
+
+
+async def test_however_keys_are_rotated_and_ended_there_are_so_many_and_no_more(stores: Stores, few: None) -> None:
+    """RL-08: the attacker rotates all keys, ends their successors, which leaves the first ones alive, and begins anew."""
+    for number in range(FEW):
+        await added(stores, number)
+        rotated = await stores.keys.rotate(a_key(100 + number), digest(100 + number), a_key(number).id, NOW + DAY)
+        assert isinstance(rotated, Rotated)
+    for number in range(FEW):
+        await stores.keys.revoke(a_key(100 + number).id, ADA, NOW)
+    for number in range(FEW):
+        await added(stores, 200 + number)
+    last = a_key(200).id
+    assert len(await stores.keys.of_owner(ADA, NOW)) == 2 * FEW
+    assert await stores.keys.rotate(a_key(300), digest(300), last, NOW + DAY) is Made.TOO_MANY
+    assert isinstance(await stores.keys.rotate(a_key(300), digest(300), last, NOW), Rotated)
+    assert len(await stores.keys.of_owner(ADA, NOW)) == 2 * FEW
+    await stores.keys.revoke(a_key(300).id, ADA, NOW)
+    answers = await asyncio.gather(
+        *(
+            stores.keys.rotate(a_key(400 + n), digest(400 + n), a_key(200 + n).id, NOW + DAY)
+            for n in range(1, FEW)
+        ),
+        stores.keys.add(a_key(500), digest(500)),
+    )
+    assert answers.count(Made.TOO_MANY) == FEW - 1
+    assert len(await stores.keys.of_owner(ADA, NOW)) == 2 * FEW
+
+
+async def test_all_keys_that_an_owner_may_have_can_be_rotated_twice(stores: Stores, few: None) -> None:
+    for number in range(FEW):
+        await added(stores, number)
+    for generation in (0, 100):
+        for number in range(generation, generation + FEW):
+            successor = a_key(100 + number)
+            rotated = await stores.keys.rotate(successor, digest(100 + number), a_key(number).id, NOW + DAY)
+            assert isinstance(rotated, Rotated)
+    assert len(await stores.keys.of_owner(ADA, NOW)) == 2 * FEW
 
 
 async def test_of_many_revocations_exactly_one_succeeds_and_is_told(stores: Stores) -> None:

@@ -403,7 +403,10 @@ def _judged(found: Found | None, now: datetime, asked_at: float) -> Found | Dead
 def _refusal(made: Made) -> AuthError:
     """What the store's answer means to whoever asked for a key."""
     if made is Made.TOO_MANY:
-        detail = f"There are {rules.MOST} live keys already. Revoke one that is not needed first."
+        detail = (
+            f"There are {rules.MOST} live keys already, or {rules.MOST_WITH_OVERLAPS} with those whose overlap lasts. "
+            "Revoke one that is not needed first."
+        )
         return InvalidInput("too many live API keys", detail=detail)
     if made is Made.NO_OWNER:
         return NotFound("the service account was disabled at the same time")

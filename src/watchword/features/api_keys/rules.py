@@ -31,7 +31,10 @@ ENTROPY = 40
 """Bytes of chance for one key: eight for what is shown, 32 for the secret."""
 
 MOST = 50
-"""Live keys of one owner; one that was rotated does not count while its overlap lasts."""
+"""Live keys of one owner, without those that were rotated and whose overlap lasts."""
+
+MOST_WITH_OVERLAPS = 2 * MOST
+"""Live keys of one owner, with those: so each of MOST keys can be rotated."""
 
 A_DAY = 200
 """Keys that may be made and rotated of one owner's in a day: each stays in the table for a while after its end."""

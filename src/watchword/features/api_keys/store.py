@@ -13,7 +13,7 @@ from watchword.core.models import Revoked
 from watchword.core.opaque import MAX_GENERATION
 from watchword.core.policy import LEEWAY, REMEMBERED
 from watchword.core.scopes import text as text_of
-from watchword.features.api_keys.rules import MOST, ApiKey, Owner, ServiceAccount
+from watchword.features.api_keys.rules import MOST, MOST_WITH_OVERLAPS, ApiKey, Owner, ServiceAccount
 from watchword.stores.sql import hot, kept, owners, pruning
 from watchword.stores.sql.engine import Database, verb
 from watchword.stores.sql.hot import Statement, Way
@@ -66,16 +66,15 @@ class SqlApiKeys:
 
     @verb
     async def add(self, key: ApiKey, digest: bytes, session_id: str | None = None) -> Made:
-        """Keep a new key, by its digest. Of any number of callers as many get MADE as there is room for, MOST in all; none
-        does for a service account once it is disabled, nor for whoever asked in a session (`session_id`) that has ended:
+        """Keep a new key, by its digest. Of any number of callers as many get MADE as there is room for, MOST in all, and
+        MOST_WITH_OVERLAPS with keys that have a successor; none does for a service account once it is disabled, nor for whoever asked in a session (`session_id`) that has ended:
         whatever ends the owner's sessions takes their lock, so a key is made before that, or not."""
         async with self._db.write() as connection:
             refusal = await _refusal(connection, key, session_id)
             if refusal is not None:
                 return refusal
-            counted = select(func.count()).select_from(api_keys)
-            standing = counted.where(_of(key.owner_id), _alive(key.created_at), api_keys.c.rotated_to.is_(None))
-            if (await connection.execute(standing)).scalar_one() >= MOST:
+            live, rotated = await _count(connection, and_(_of(key.owner_id), _alive(key.created_at)))
+            if live - rotated >= MOST or live >= MOST_WITH_OVERLAPS:
                 return Made.TOO_MANY
             await connection.execute(insert(api_keys).values(_row(key, digest)))
         return Made.MADE
@@ -110,6 +109,9 @@ class SqlApiKeys:
         """Keep the successor of the key `before`, which ends at `ends_at`, or sooner if it was to. A key before that one,
         whose own overlap lasts, ends now: so an owner's keys stay few.
 
+        With its overlap lasting, there are MOST_WITH_OVERLAPS live keys at most. Without an overlap no key is added, and it is
+        done however many there are.
+
         Why not, and no change, when there is no such live key of this owner, or it has a successor already (of any number of
         callers exactly one succeeds), and where `add` would keep none.
         """
@@ -120,15 +122,20 @@ class SqlApiKeys:
             "expires_at": case((sooner, bindparam("end", ends_at, UtcDateTime)), else_=api_keys.c.expires_at),
         }
         which = and_(api_keys.c.id == before, _of(owner_id), _alive(now), api_keys.c.rotated_to.is_(None))
+        the_one_before = and_(api_keys.c.rotated_to == before, _of(owner_id), _alive(now))
         async with self._db.write() as connection:
             refusal = await _refusal(connection, successor, session_id)
             if refusal is not None:
                 return refusal
+            live, _ = await _count(connection, and_(_of(owner_id), _alive(now)))
+            ending, _ = await _count(connection, the_one_before)
+            if ends_at > now and live - ending >= MOST_WITH_OVERLAPS:
+                return Made.TOO_MANY
             row = (await connection.execute(update(api_keys).where(which).values(change).returning(api_keys))).first()
             if row is None:
                 return Made.NO_PREDECESSOR
             await connection.execute(insert(api_keys).values(_row(successor, digest)))
-            ended = await _end(connection, and_(api_keys.c.rotated_to == before, _of(owner_id), _alive(now)), now)
+            ended = await _end(connection, the_one_before, now)
             await owners.tell(connection, owner_id, now)  # its end is nearer than others remember
             return Rotated(_key(row), ended)
 
@@ -225,6 +232,13 @@ async def _account_now(connection: AsyncConnection, account_id: str) -> Any:
         service_accounts.c.id == account_id, service_accounts.c.disabled_at.is_(None)
     )
     return (await connection.execute(statement)).scalar()
+
+
+async def _count(connection: AsyncConnection, which: Any) -> tuple[int, int]:
+    """How many keys these are, and how many of them have a successor."""
+    counted = select(func.count(), func.count(api_keys.c.rotated_to)).where(which)
+    found, rotated = (await connection.execute(counted)).one()
+    return found, rotated
 
 
 async def _end(connection: AsyncConnection, which: Any, now: datetime) -> tuple[Revoked, ...]:
