@@ -178,6 +178,21 @@ async def test_a_key_never_does_more_than_whoever_makes_it(either: House) -> Non
     assert (await either.client.post(f"{keys}/{theirs.id}/rotate", headers=narrow.headers)).status_code == 403
 
 
+async def test_a_rotation_hands_on_no_scope_that_nobody_there_has(either: House) -> None:
+    """LG-05: the owner has lost a right, and the key with them. Rotated by a token without it, the key would have it in store,
+    for the day on which the owner gets it back."""
+    login = await signed_in(either, "read", "write")
+    one = await made(either, login, "read", "write")
+    kit, user_id = await either.kit(), (await used(either, one)).json()["sub"]
+    await accounts.revoke(kit, user_id, ["write"])
+    login = await either.login()
+    new = program(await either.client.post(f"/api-keys/{one.id}/rotate", headers=login.headers))
+    assert new.shown["scopes"] == ["read"]
+    await accounts.grant(kit, user_id, ["write"])
+    assert (await used(either, new)).json()["scopes"] == ["read"]
+    assert (await used(either, one)).json()["scopes"] == ["read", "write"]
+
+
 NOT_ASKED = {
     *(f"GET {path}" for path in ("/me", "/who", "/read", "/row", "/perhaps")),
     *(f"GET /.well-known/{name}" for name in ("jwks.json", "oauth-authorization-server")),

@@ -223,8 +223,8 @@ class ApiKeysAnnex(Annex):
         return await self._create(owner_id, owner, wanted, may, actor)
 
     async def rotate(self, owner_id: str, key_id: str, overlap: timedelta, actor: Actor) -> Shown:
-        """A successor that may do the same and lives as long; the key itself ends after the overlap. Raises NotFound,
-        InvalidInput (also for one that was rotated already), InsufficientScope, and InvalidToken where the actor's session has
+        """A successor that may do what the key may do now and lives as long; the key itself ends after the overlap. A scope that
+        its owner has lost is not handed on: whoever rotates it can't give that. Raises NotFound, InvalidInput (also for one that was rotated already), InsufficientScope, and InvalidToken where the actor's session has
         ended. Of any number of callers exactly one succeeds.
         """
         kit = self._kit
@@ -232,7 +232,8 @@ class ApiKeysAnnex(Annex):
         rules.accept_overlap(overlap)
         before = await self._of(owner_id, key_id, now)
         _, may = await self._owner(owner_id, actor)
-        actor.require(scopes.narrowed(before.scopes, may))
+        granted = scopes.narrowed(before.scopes, may)
+        actor.require(granted)
         await self._count_made(owner_id, actor)
         minted = rules.mint(kit.entropy(rules.ENTROPY))
         lives = None if before.expires_at is None else before.expires_at - before.created_at
@@ -240,6 +241,7 @@ class ApiKeysAnnex(Annex):
             before,
             id=kit.new_id(),
             shown=minted.shown,
+            scopes=granted,
             created_at=now,
             expires_at=None if lives is None else now + lives,
             last_used_at=None,

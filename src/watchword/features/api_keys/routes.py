@@ -102,7 +102,8 @@ def key_routes(open_house: Open, guard: Guard) -> APIRouter:
 
     @router.post("/api-keys/{key_id}/rotate", status_code=201, responses=problems(403, 404, 422, 429))
     async def rotate(key_id: str, who: Fresh, body: Rotation | None = None) -> ApiKeyMade:
-        """Make the successor of a key: the same name, scopes, limit and length of life. The old one ends after the overlap."""
+        """Make the successor of a key: the same name, limit and length of life, and those of its scopes that you have. The old
+        one ends after the overlap."""
         keys = annex_of(await open_house())
         return _shown(await keys.rotate(who.user_id, key_id, _overlap(body), actor(who)))
 

@@ -87,7 +87,8 @@ def rotate(
     key: Key,
     overlap: Annotated[int, typer.Option(min=0, max=168, help="hours for which both keys are good")] = 24,
 ) -> None:
-    """Make the successor of an API key, with its name, scopes and limit. The old one ends after the overlap.
+    """Make the successor of an API key, with its name and limit, and those of its scopes that the owner has. The old one ends
+    after the overlap.
 
     The new key alone goes to stdout, this once.
     """
