@@ -1,4 +1,4 @@
-"""What a worker remembers, and what it forgets."""
+"""What a worker remembers, and what it does not trust any more."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from watchword.core import revoked
 from watchword.core.models import FrozenDict, Principal
 from watchword.core.tokens import Access
 from watchword.features.api_keys import known
-from watchword.features.api_keys.known import Dead, Known, Memory
+from watchword.features.api_keys.known import NEVER, Dead, Known, Memory
 from watchword.features.api_keys.rules import ApiKey, Owner
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,6 +18,12 @@ def a_key(number: int, owner: str = "ada") -> Known:
     key = ApiKey(f"k{number}", owner, Owner.USER, "k", "wwk_", frozenset(), None, NOW)
     principal = Principal(owner, key.id, frozenset(), frozenset(), 0, FrozenDict())
     return Known(key, Access(principal, "", 0, 0.0), 0.0)
+
+
+def asked_at(memory: Memory, digest: bytes) -> float:
+    known = memory.get(digest)
+    assert known is not None
+    return known.asked_at
 
 
 @pytest.fixture
@@ -35,14 +41,12 @@ def test_it_is_bounded_and_the_first_is_forgotten_first(memory: Memory) -> None:
     assert len(memory) == len(memory._owned) == len(memory._dead) == 3
 
 
-def test_an_owner_s_keys_go_together_and_nobody_else_s(memory: Memory) -> None:
+def test_an_owner_s_keys_have_to_be_asked_for_together_and_nobody_else_s(memory: Memory) -> None:
     memory.put(b"1", a_key(1), 0)
     memory.put(b"2", a_key(2), 0)
     memory.put(b"3", a_key(3, owner="bob"), 0)
     memory.hear(revoked.of_owner("ada"))
-    assert (memory.get(b"1"), memory.get(b"2")) == (None, None)
-    assert memory.get(b"3") is not None
-    assert len(memory._owned) == 1
+    assert [asked_at(memory, digest) for digest in (b"1", b"2", b"3")] == [NEVER, NEVER, 0.0]
 
 
 def test_what_is_told_of_a_session_changes_nothing(memory: Memory) -> None:
@@ -59,7 +63,11 @@ def test_what_was_asked_before_rights_changed_is_not_remembered(memory: Memory) 
     memory.put(b"1", a_key(1), since)
     assert memory.get(b"1") is None
     memory.put(b"1", a_key(1), memory.changes)
-    assert memory.get(b"1") is not None
+    assert asked_at(memory, b"1") == 0.0
+    since = memory.changes
+    memory.hear(revoked.of_owner("ada"))
+    memory.put(b"1", a_key(1), since)
+    assert asked_at(memory, b"1") == NEVER
 
 
 def test_a_key_that_ended_is_known_no_more(memory: Memory) -> None:
@@ -73,5 +81,5 @@ def test_a_key_that_is_asked_for_again_stands_once(memory: Memory) -> None:
     memory.put(b"1", a_key(1), 0)
     memory.put(b"1", a_key(1), 0)
     assert len(memory) == 1
-    memory.hear(revoked.of_owner("ada"))
+    memory.bury(b"1", Dead("revoked", False, 0.0))
     assert len(memory) == 0

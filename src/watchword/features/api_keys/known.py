@@ -16,8 +16,8 @@ NEVER: Final = float("-inf")
 
 @dataclass(slots=True)
 class Known:
-    """A key that was good when the database was asked. Both times are of the monotonic clock: when that was, and when its use
-    was noted last."""
+    """A key that was good when the database was asked. Both times are of the monotonic clock: when that was (NEVER: before its
+    owner's rights changed, so it has to be asked for anew), and when its use was noted last."""
 
     key: ApiKey
     access: Access
@@ -76,13 +76,14 @@ class Memory:
                 del self._dead[next(iter(self._dead))]
 
     def hear(self, name: str) -> None:
-        """What the feed says, from any thread: forget the keys of an owner whose rights have changed."""
+        """What the feed says, from any thread: nothing that is remembered of the keys of an owner whose rights have changed holds
+        any more. That they are keys is not forgotten: whoever makes keys up keeps no real one from being asked for."""
         if not name.startswith(revoked.OWNER):
             return
         with self._writing:
             self.changes += 1
-            for digest in list(self._owned.get(name, ())):
-                self._forget(digest)
+            for digest in self._owned.get(name, ()):
+                self._known[digest].asked_at = NEVER
 
     def _forget(self, digest: bytes) -> None:
         known = self._known.pop(digest, None)
