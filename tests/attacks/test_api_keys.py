@@ -19,6 +19,7 @@ from tests.keyed import Program, annex, keyed_house, made, program, settled, sig
 
 from watchword.core.events import Event
 from watchword.features.api_keys import rules
+from watchword.features.api_keys.rules import ServiceAccount
 from watchword.flows import accounts
 
 NEVER = "a" * 26
@@ -142,6 +143,33 @@ async def test_bob_neither_sees_nor_ends_nor_rotates_ada_s_keys(either: House) -
                 assert (answer.status_code, answer.content) == (404, other.content), (method, given)
     assert [one["id"] for one in (await either.client.get("/api-keys", headers=bob.headers)).json()] == [his.id]
     assert (await used(either, hers, "/read")).status_code == 200
+
+
+async def test_a_user_whose_id_is_a_service_account_s_is_somebody_else(either: House) -> None:
+    """LG-06: the host lets its users choose their ids, and the attacker has chosen that of a service account. It is not his to
+    see, rotate and end the job's keys, and the job is not taken for him."""
+    ada, bob = await signed_in(either, "read"), await signed_in(either, "watchword:admin", "read", email=BOB)
+    hers = await made(either, ada, "read")
+    her_id = (await used(either, hers)).json()["sub"]
+    keys = await annex(either)
+    await keys._accounts.add(ServiceAccount(her_id, "ci", frozenset({"read"}), either.clock.now()))
+    body = {"name": "k", "scopes": ["read"]}
+    jobs = f"/service-accounts/{her_id}/api-keys"
+    job = program(await either.client.post(jobs, json=body, headers=bob.headers))
+    assert [one["id"] for one in (await either.client.get("/api-keys", headers=ada.headers)).json()] == [hers.id]
+    assert [one["id"] for one in (await either.client.get(jobs, headers=bob.headers)).json()] == [job.id]
+    for method, path in (("POST", f"/api-keys/{job.id}/rotate"), ("DELETE", f"/api-keys/{job.id}")):
+        assert (await either.client.request(method, path, headers=ada.headers)).status_code == 404
+    for method, path in (("POST", f"{jobs}/{hers.id}/rotate"), ("DELETE", f"{jobs}/{hers.id}")):
+        assert (await either.client.request(method, path, headers=bob.headers)).status_code == 404
+    assert [(await used(either, job, path)).status_code for path in ("/read", "/row", "/me")] == [200, 401, 401]
+    assert [(await used(either, hers, path)).status_code for path in ("/read", "/row", "/me")] == [200, 200, 200]
+    own = program(await either.client.post(f"/api-keys/{hers.id}/rotate", headers=ada.headers))
+    assert (await used(either, own)).json()["owner"] == "user"
+    await keys.disowned(her_id)
+    assert [(await used(either, one)).status_code for one in (own, hers, job)] == [401, 401, 200]
+    await accounts.delete(await either.kit(), her_id)
+    assert (await used(either, job)).status_code == 200
 
 
 async def test_whoever_is_no_administrator_makes_no_service_account(house: House) -> None:

@@ -20,6 +20,7 @@ from watchword import Auth, Settings
 from watchword.core.errors import Unavailable
 from watchword.features.api_keys import ApiKeys
 from watchword.features.api_keys.flow import annex_of
+from watchword.features.api_keys.rules import Owner
 from watchword.flows import accounts, post, signing_keys
 from watchword.flows.post import Post
 from watchword.stores.sql.accounts import SqlAccounts
@@ -272,8 +273,8 @@ async def test_a_worker_that_has_not_heard_of_it_makes_no_more_keys(
             assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token"), path
         assert (await there.client.post(f"/api-keys/{own}/rotate", headers=login.headers)).status_code == 404
         keys = annex_of(await here.kit())
-        assert await keys.of_owner(user_id) == []
-        assert len(await keys.of_owner(account.json()["id"])) == 1
+        assert await keys.of_owner(Owner.USER, user_id) == []
+        assert len(await keys.of_owner(Owner.SERVICE_ACCOUNT, account.json()["id"])) == 1
 
 
 @contextlib.asynccontextmanager

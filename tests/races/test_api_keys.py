@@ -15,7 +15,7 @@ from watchword import Auth, Settings
 from watchword.core.passwords import Argon2Parameters
 from watchword.features.api_keys import ApiKeys
 from watchword.features.api_keys.flow import OPERATOR, ApiKeysAnnex, Shown, annex_of
-from watchword.features.api_keys.rules import Wanted
+from watchword.features.api_keys.rules import Owner, Wanted
 from watchword.flows import accounts
 from watchword.flows.kit import Kit
 
@@ -41,7 +41,7 @@ class Deployment:
         self.made += 1
         email = f"user{self.made}@example.com"
         user = await accounts.add(self.kit, email, PASSWORD, None, frozenset({"items:write"}))
-        shown = await self.keys.create(user.id, Wanted("k", frozenset({"items:write"})), OPERATOR)
+        shown = await self.keys.create(Owner.USER, user.id, Wanted("k", frozenset({"items:write"})), OPERATOR)
         for url in self.urls:
             for _ in range(2):
                 assert await self.status(url, shown, "/written") == 200
@@ -80,8 +80,8 @@ async def deployment(running: tuple[str, list[fleet.Worker]], folder: Path) -> A
 
 
 ENDS: dict[str, Callable[[Deployment, Shown], Awaitable[Any]]] = {
-    "revoke": lambda d, one: d.keys.revoke(one.key.owner_id, one.key.id, OPERATOR),
-    "rotate": lambda d, one: d.keys.rotate(one.key.owner_id, one.key.id, timedelta(0), OPERATOR),
+    "revoke": lambda d, one: d.keys.revoke(Owner.USER, one.key.owner_id, one.key.id, OPERATOR),
+    "rotate": lambda d, one: d.keys.rotate(Owner.USER, one.key.owner_id, one.key.id, timedelta(0), OPERATOR),
     "disable the owner": lambda d, one: accounts.disable(d.kit, one.key.owner_id),
     "delete the owner": lambda d, one: accounts.delete(d.kit, one.key.owner_id),
 }
@@ -98,7 +98,7 @@ async def test_every_act_that_ends_a_key_ends_it_on_every_worker(
             await act(d, one)
             await d.everywhere(one, 401)
         account = await d.keys.add_account("ci", frozenset(), OPERATOR)
-        theirs = await d.keys.create(account.id, Wanted("k"), OPERATOR)
+        theirs = await d.keys.create(Owner.SERVICE_ACCOUNT, account.id, Wanted("k"), OPERATOR)
         await d.everywhere(theirs, 200)
         await d.keys.disable_account(account.id, OPERATOR)
         await d.everywhere(theirs, 401)

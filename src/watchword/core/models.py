@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, NoReturn, Protocol
+from typing import Any, Final, Generic, NoReturn, Protocol
 
 from typing_extensions import TypeVar
 
@@ -58,6 +58,11 @@ def freeze(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(freeze(item) for item in value)
     return value
+
+
+SERVICE_ACCOUNT: Final = "service_account"
+"""What the claim `owner` says of a principal for which nobody has signed in, and whose `user_id` is no user's: some user of a
+host that chooses ids may have the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from watchword.core.errors import (
     TooManyAttempts,
     UnknownKey,
 )
-from watchword.core.models import NOWHERE, Account, Client, Principal
+from watchword.core.models import NOWHERE, SERVICE_ACCOUNT, Account, Client, Principal
 from watchword.core.tokens import Access
 from watchword.flows import throttle
 from watchword.flows.kit import Checking, Kit
@@ -104,7 +104,10 @@ async def still_good(kit: Checking, access: Access) -> Access:
 
 
 async def user(kit: Kit, who: Principal) -> Account:
-    """The principal's row, read now. Raises InvalidToken when the user is gone or disabled."""
+    """The principal's row, read now. Raises InvalidToken when the user is gone or disabled, and for a service account, which is
+    no user, whatever its id."""
+    if who.auth_time == 0 and who.claims.get("owner") == SERVICE_ACCOUNT:
+        raise InvalidToken("a service account is no user")
     found = await kit.users.get(who.user_id)
     if found is None or found.user.disabled:
         raise InvalidToken("the user is gone or disabled")

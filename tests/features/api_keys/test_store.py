@@ -15,6 +15,7 @@ from watchword.core.policy import LEEWAY, REMEMBERED
 from watchword.features.api_keys import store
 from watchword.features.api_keys.rules import MOST, ApiKey, Owner, ServiceAccount
 from watchword.features.api_keys.store import KEPT, Made, Rotated, SqlApiKeys, SqlServiceAccounts
+from watchword.ports import Added
 from watchword.stores.sql.engine import Database
 from watchword.stores.sql.sessions import SqlSessions
 from watchword.stores.sql.tables import api_keys, feed
@@ -111,13 +112,43 @@ async def test_a_user_of_the_same_id_is_no_service_account(stores: Stores) -> No
     assert found.account is None
 
 
+async def test_what_happens_to_one_s_keys_leaves_those_of_the_other_with_the_same_id(stores: Stores) -> None:
+    """A host's ids may be anything, and so a user's may be a service account's."""
+    account = await an_account(stores)
+    assert await stores.users.add(replace(new_user("ada"), id=account.id)) is Added.ADDED
+    hers, theirs = Owner.USER, Owner.SERVICE_ACCOUNT
+    for number, owner in ((1, hers), (2, theirs), (3, hers), (4, theirs)):
+        await added(stores, number, account.id, owner=owner)
+
+    async def listed(owner: Owner) -> set[str]:
+        return {one.name for one in await stores.keys.of_owner(owner, account.id, NOW)}
+
+    assert (await listed(hers), await listed(theirs)) == ({"key 1", "key 3"}, {"key 2", "key 4"})
+    assert await stores.keys.revoke(a_key(2).id, hers, account.id, NOW) == ()
+    for before, owner in ((2, hers), (1, theirs)):
+        successor = a_key(10, account.id, owner=owner)
+        answer = await stores.keys.rotate(successor, digest(10), a_key(before).id, NOW + DAY)
+        assert answer is Made.NO_PREDECESSOR
+    ended = await stores.keys.revoke_all(hers, account.id, NOW)
+    assert {one.session_id for one in ended} == {a_key(1).id, a_key(3).id}
+    assert await listed(theirs) == {"key 2", "key 4"}
+    await added(stores, 5, account.id)
+    assert await stores.users.remove(account.id, NOW) == ()
+    assert (await listed(hers), await listed(theirs)) == (set(), {"key 2", "key 4"})
+    await added(stores, 6, account.id)
+    disabled = await stores.accounts.disable(account.id, NOW)
+    assert disabled is not None
+    assert {one.session_id for one in disabled} == {a_key(2).id, a_key(4).id}
+    assert await listed(hers) == {"key 6"}
+
+
 async def test_live_keys_are_listed_the_newest_first(stores: Stores) -> None:
     for number in (1, 2, 3):
         await added(stores, number, created_at=NOW + number * SECOND)
     await added(stores, 4, expires_at=NOW + DAY)
     await added(stores, 5, owner_id="id-bob")
-    assert len(await stores.keys.revoke(a_key(2).id, ADA, NOW)) == 1
-    listed = await stores.keys.of_owner(ADA, NOW + DAY)
+    assert len(await stores.keys.revoke(a_key(2).id, Owner.USER, ADA, NOW)) == 1
+    listed = await stores.keys.of_owner(Owner.USER, ADA, NOW + DAY)
     assert [one.name for one in listed] == ["key 3", "key 1"]
 
 
@@ -127,7 +158,7 @@ async def test_of_many_at_once_as_many_are_made_as_there_is_room_for(stores: Sto
     answers = await asyncio.gather(*(stores.keys.add(a_key(100 + n), digest(100 + n)) for n in range(RACERS)))
     assert (answers.count(Made.MADE), answers.count(Made.TOO_MANY)) == (3, RACERS - 3)
     assert await stores.keys.add(a_key(200, "id-bob"), digest(200)) is Made.MADE
-    await stores.keys.revoke(a_key(0).id, ADA, NOW)
+    await stores.keys.revoke(a_key(0).id, Owner.USER, ADA, NOW)
     assert await stores.keys.add(a_key(201), digest(201)) is Made.MADE
 
 
@@ -139,11 +170,11 @@ async def test_of_many_rotations_of_one_key_exactly_one_succeeds(stores: Stores)
     (done,) = [one for one in answers if isinstance(one, Rotated)]
     assert answers.count(Made.NO_PREDECESSOR) == RACERS - 1
     assert done.before.expires_at == NOW + DAY
-    live = await stores.keys.of_owner(ADA, NOW)
+    live = await stores.keys.of_owner(Owner.USER, ADA, NOW)
     assert len(live) == 2
     successor = next(one for one in live if one.id != key.id)
     assert done.before.rotated_to == successor.id
-    assert [one.id for one in await stores.keys.of_owner(ADA, NOW + DAY)] == [successor.id]
+    assert [one.id for one in await stores.keys.of_owner(Owner.USER, ADA, NOW + DAY)] == [successor.id]
 
 
 async def test_an_overlap_makes_no_life_longer(stores: Stores) -> None:
@@ -157,13 +188,13 @@ async def test_only_a_live_key_of_the_same_owner_is_rotated(stores: Stores) -> N
     gone = await added(stores, 1)
     over = await added(stores, 2, expires_at=NOW + SECOND)
     await added(stores, 3, owner_id="id-bob")
-    await stores.keys.revoke(gone.id, ADA, NOW)
+    await stores.keys.revoke(gone.id, Owner.USER, ADA, NOW)
     late = NOW + SECOND
     for number in (1, 2, 3, 4):
         successor = a_key(10 + number, created_at=late)
         answer = await stores.keys.rotate(successor, digest(10 + number), a_key(number).id, late + DAY)
         assert answer is Made.NO_PREDECESSOR
-    assert await stores.keys.of_owner(ADA, late) == []
+    assert await stores.keys.of_owner(Owner.USER, ADA, late) == []
     assert over.id
 
 
@@ -174,7 +205,7 @@ async def test_rotating_again_ends_the_one_before_the_last(stores: Stores) -> No
     done = await stores.keys.rotate(a_key(3), digest(3), a_key(2).id, NOW + DAY)
     assert isinstance(done, Rotated)
     assert [one.session_id for one in done.revoked] == [first.id]
-    assert {one.id for one in await stores.keys.of_owner(ADA, NOW)} == {a_key(2).id, a_key(3).id}
+    assert {one.id for one in await stores.keys.of_owner(Owner.USER, ADA, NOW)} == {a_key(2).id, a_key(3).id}
 
 
 async def test_rotated_keys_take_nobody_s_room(stores: Stores) -> None:
@@ -198,15 +229,15 @@ async def test_however_keys_are_rotated_and_ended_there_are_so_many_and_no_more(
         rotated = await stores.keys.rotate(a_key(100 + number), digest(100 + number), a_key(number).id, NOW + DAY)
         assert isinstance(rotated, Rotated)
     for number in range(FEW):
-        await stores.keys.revoke(a_key(100 + number).id, ADA, NOW)
+        await stores.keys.revoke(a_key(100 + number).id, Owner.USER, ADA, NOW)
     for number in range(FEW):
         await added(stores, 200 + number)
     last = a_key(200).id
-    assert len(await stores.keys.of_owner(ADA, NOW)) == 2 * FEW
+    assert len(await stores.keys.of_owner(Owner.USER, ADA, NOW)) == 2 * FEW
     assert await stores.keys.rotate(a_key(300), digest(300), last, NOW + DAY) is Made.TOO_MANY
     assert isinstance(await stores.keys.rotate(a_key(300), digest(300), last, NOW), Rotated)
-    assert len(await stores.keys.of_owner(ADA, NOW)) == 2 * FEW
-    await stores.keys.revoke(a_key(300).id, ADA, NOW)
+    assert len(await stores.keys.of_owner(Owner.USER, ADA, NOW)) == 2 * FEW
+    await stores.keys.revoke(a_key(300).id, Owner.USER, ADA, NOW)
     answers = await asyncio.gather(
         *(
             stores.keys.rotate(a_key(400 + n), digest(400 + n), a_key(200 + n).id, NOW + DAY)
@@ -215,7 +246,7 @@ async def test_however_keys_are_rotated_and_ended_there_are_so_many_and_no_more(
         stores.keys.add(a_key(500), digest(500)),
     )
     assert answers.count(Made.TOO_MANY) == FEW - 1
-    assert len(await stores.keys.of_owner(ADA, NOW)) == 2 * FEW
+    assert len(await stores.keys.of_owner(Owner.USER, ADA, NOW)) == 2 * FEW
 
 
 async def test_all_keys_that_an_owner_may_have_can_be_rotated_twice(stores: Stores, few: None) -> None:
@@ -226,13 +257,13 @@ async def test_all_keys_that_an_owner_may_have_can_be_rotated_twice(stores: Stor
             successor = a_key(100 + number)
             rotated = await stores.keys.rotate(successor, digest(100 + number), a_key(number).id, NOW + DAY)
             assert isinstance(rotated, Rotated)
-    assert len(await stores.keys.of_owner(ADA, NOW)) == 2 * FEW
+    assert len(await stores.keys.of_owner(Owner.USER, ADA, NOW)) == 2 * FEW
 
 
 async def test_of_many_revocations_exactly_one_succeeds_and_is_told(stores: Stores) -> None:
     key = await added(stores)
-    assert await stores.keys.revoke(key.id, "id-bob", NOW) == ()
-    answers = await asyncio.gather(*(stores.keys.revoke(key.id, ADA, NOW) for _ in range(RACERS)))
+    assert await stores.keys.revoke(key.id, Owner.USER, "id-bob", NOW) == ()
+    answers = await asyncio.gather(*(stores.keys.revoke(key.id, Owner.USER, ADA, NOW) for _ in range(RACERS)))
     assert sum(len(one) for one in answers) == 1
     until = (NOW + REMEMBERED + LEEWAY).timestamp()
     assert await stores.told() == [(key.id, opaque.MAX_GENERATION, until)]
@@ -244,9 +275,9 @@ async def test_a_rotation_beside_a_revocation_leaves_no_live_predecessor(stores:
         successor = a_key(100 + number)
         await asyncio.gather(
             stores.keys.rotate(successor, digest(100 + number), key.id, NOW + DAY),
-            stores.keys.revoke(key.id, ADA, NOW),
+            stores.keys.revoke(key.id, Owner.USER, ADA, NOW),
         )
-        assert key.id not in {one.id for one in await stores.keys.of_owner(ADA, NOW)}
+        assert key.id not in {one.id for one in await stores.keys.of_owner(Owner.USER, ADA, NOW)}
 
 
 async def test_a_disabled_service_account_has_no_keys_however_they_race(stores: Stores) -> None:
@@ -262,7 +293,7 @@ async def test_a_disabled_service_account_has_no_keys_however_they_race(stores: 
             *(stores.accounts.disable(account.id, NOW) for _ in range(3)),
         )
         assert sum(one is not None for one in answers[-3:]) == 1
-        assert await stores.keys.of_owner(account.id, NOW) == []
+        assert await stores.keys.of_owner(Owner.SERVICE_ACCOUNT, account.id, NOW) == []
         assert await stores.keys.add(a_key(800 + round_, **theirs), digest(800 + round_)) is Made.NO_OWNER
     assert await stores.accounts.all() == []
 
@@ -282,7 +313,7 @@ async def test_whoever_was_signed_out_has_no_key_made_however_they_race(stores: 
 
         async def disowned() -> None:
             await stores.sessions.close_all(ADA, NOW)
-            ended.extend(one.session_id for one in await stores.keys.revoke_all(ADA, NOW))
+            ended.extend(one.session_id for one in await stores.keys.revoke_all(Owner.USER, ADA, NOW))
 
         ended: list[str] = []
         *answers, _ = await asyncio.gather(
@@ -290,7 +321,7 @@ async def test_whoever_was_signed_out_has_no_key_made_however_they_race(stores: 
             stores.keys.rotate(successor, digest(round_ * 100 + 50), first.id, NOW + DAY, session),
             disowned(),
         )
-        assert await stores.keys.of_owner(ADA, NOW) == []
+        assert await stores.keys.of_owner(Owner.USER, ADA, NOW) == []
         made = [answer for answer in answers if answer is not Made.SIGNED_OUT]
         assert len(ended) == 1 + len(made)
         late = a_key(round_ * 100 + 60)
@@ -298,8 +329,8 @@ async def test_whoever_was_signed_out_has_no_key_made_however_they_race(stores: 
         other = await added(stores, round_ * 100 + 70)
         rotated = await stores.keys.rotate(late, digest(round_ * 100 + 60), other.id, NOW + DAY, session)
         assert rotated is Made.SIGNED_OUT
-        assert await stores.keys.revoke_all("id-bob", NOW) == ()
-        assert len(await stores.keys.revoke_all(ADA, NOW)) == 1
+        assert await stores.keys.revoke_all(Owner.USER, "id-bob", NOW) == ()
+        assert len(await stores.keys.revoke_all(Owner.USER, ADA, NOW)) == 1
 
 
 async def test_a_session_that_nobody_has_makes_no_key(stores: Stores) -> None:
@@ -334,7 +365,7 @@ async def test_what_has_ended_long_ago_is_pruned_and_nothing_else(stores: Stores
     await added(stores, 1)
     await added(stores, 2, expires_at=NOW + DAY)
     await added(stores, 3)
-    await stores.keys.revoke(a_key(3).id, ADA, NOW)
+    await stores.keys.revoke(a_key(3).id, Owner.USER, ADA, NOW)
     assert await stores.keys.prune(NOW + KEPT - SECOND, 10) == 0
     assert await stores.keys.prune(NOW + KEPT, 10) == 1
     assert await stores.keys.prune(NOW + KEPT + DAY, 10) == 1

@@ -213,16 +213,16 @@ class ApiKeysAnnex(Annex):
         """A key of one's own. Raises InvalidInput, also for scopes that the user or the present token has not; TooManyAttempts;
         and InvalidToken where the session has ended, though nobody here has heard of it."""
         user = await authenticate.user(self._kit, who)
-        return await self._create(user.id, Owner.USER, wanted, scopes.narrowed(user.scopes, who.scopes), actor(who))
+        return await self._create(Owner.USER, user.id, wanted, scopes.narrowed(user.scopes, who.scopes), actor(who))
 
-    async def create(self, owner_id: str, wanted: Wanted, actor: Actor) -> Shown:
+    async def create(self, owner: Owner, owner_id: str, wanted: Wanted, actor: Actor) -> Shown:
         """A key of a service account's, or (an operator's act) of a user's. Raises NotFound and InvalidInput,
         InsufficientScope where it would do more than the actor may, and InvalidToken where the actor's session has ended."""
-        owner, may = await self._owner(owner_id, actor)
+        may = await self._may_now(owner, owner_id, actor)
         actor.require(wanted.scopes)
-        return await self._create(owner_id, owner, wanted, may, actor)
+        return await self._create(owner, owner_id, wanted, may, actor)
 
-    async def rotate(self, owner_id: str, key_id: str, overlap: timedelta, actor: Actor) -> Shown:
+    async def rotate(self, owner: Owner, owner_id: str, key_id: str, overlap: timedelta, actor: Actor) -> Shown:
         """A successor that may do what the key may do now and lives as long; the key itself ends after the overlap. A scope that
         its owner has lost is not handed on: whoever rotates it can't give that. Raises NotFound, InvalidInput (also for one that was rotated already), InsufficientScope, and InvalidToken where the actor's session has
         ended. Of any number of callers exactly one succeeds.
@@ -230,11 +230,11 @@ class ApiKeysAnnex(Annex):
         kit = self._kit
         now = kit.clock.now()
         rules.accept_overlap(overlap)
-        before = await self._of(owner_id, key_id, now)
-        _, may = await self._owner(owner_id, actor)
+        before = await self._of(owner, owner_id, key_id, now)
+        may = await self._may_now(owner, owner_id, actor)
         granted = scopes.narrowed(before.scopes, may)
         actor.require(granted)
-        await self._count_made(owner_id, actor)
+        await self._count_made(owner, owner_id, actor)
         minted = rules.mint(kit.entropy(rules.ENTROPY))
         lives = None if before.expires_at is None else before.expires_at - before.created_at
         successor = replace(
@@ -255,29 +255,29 @@ class ApiKeysAnnex(Annex):
             kit.announce(ApiKeyRevoked(owner_id, one.session_id, actor.user_id))
         return Shown(successor, minted.text)
 
-    async def revoke(self, owner_id: str, key_id: str, actor: Actor) -> None:
+    async def revoke(self, owner: Owner, owner_id: str, key_id: str, actor: Actor) -> None:
         """End a key of this owner on every worker. Raises NotFound when it is not alive, or is not theirs."""
         ended: Sequence[Revoked] = ()
         if opaque.is_identifier(key_id):
-            ended = await self._keys.revoke(key_id, owner_id, self._kit.clock.now())
+            ended = await self._keys.revoke(key_id, owner, owner_id, self._kit.clock.now())
         if not ended:
             raise NotFound("no such live API key of this owner")
         self._kit.announce(ApiKeyRevoked(owner_id, key_id, actor.user_id), ended)
 
-    async def of_owner(self, owner_id: str) -> list[ApiKey]:
+    async def of_owner(self, owner: Owner, owner_id: str) -> list[ApiKey]:
         """The live keys of an owner, the newest first."""
-        return await self._keys.of_owner(owner_id, self._kit.clock.now())
+        return await self._keys.of_owner(owner, owner_id, self._kit.clock.now())
 
     async def held(self, user_id: str) -> Mapping[str, Any]:
         """See `Annex.held`: how each live key begins, and what it is for."""
         names = ("id", "name", "shown", "created_at", "expires_at", "last_used_at")
-        keys = await self.of_owner(user_id)
+        keys = await self.of_owner(Owner.USER, user_id)
         return {"api_keys": [{name: getattr(key, name) for name in names} for key in keys]}
 
     async def disowned(self, user_id: str) -> None:
         """See `Annex.disowned`: whoever was signed in may have made keys. Their sessions have ended before, so they make no
         more."""
-        for one in await self._keys.revoke_all(user_id, self._kit.clock.now()):
+        for one in await self._keys.revoke_all(Owner.USER, user_id, self._kit.clock.now()):
             self._kit.announce(ApiKeyRevoked(user_id, one.session_id, user_id), (one,))
 
     async def find(self, key_id: str) -> ApiKey:
@@ -319,10 +319,10 @@ class ApiKeysAnnex(Annex):
         for one in ended:
             self._kit.announce(ApiKeyRevoked(account_id, one.session_id, actor.user_id))
 
-    async def _create(self, owner_id: str, owner: Owner, wanted: Wanted, may: frozenset[str], by: Actor) -> Shown:
+    async def _create(self, owner: Owner, owner_id: str, wanted: Wanted, may: frozenset[str], by: Actor) -> Shown:
         kit = self._kit
         wanted, now = rules.accept(wanted, may), kit.clock.now()
-        await self._count_made(owner_id, by)
+        await self._count_made(owner, owner_id, by)
         minted = rules.mint(kit.entropy(rules.ENTROPY))
         key = ApiKey(
             id=kit.new_id(),
@@ -341,33 +341,32 @@ class ApiKeysAnnex(Annex):
         kit.announce(ApiKeyCreated(owner_id, key.id, by.user_id))
         return Shown(key, minted.text)
 
-    async def _count_made(self, owner_id: str, by: Actor) -> None:
+    async def _count_made(self, owner: Owner, owner_id: str, by: Actor) -> None:
         """Raise TooManyAttempts where somebody makes keys in a loop. An operator may."""
         if by.user_id is not None:
             kit = self._kit
-            limit = Limit(kit.keyring.pseudonym("api keys", owner_id), rules.A_DAY, throttle.DAY)
+            limit = Limit(kit.keyring.pseudonym("api keys", owner.value, owner_id), rules.A_DAY, throttle.DAY)
             hit = await kit.scratch.hit([limit], kit.clock.now())
             if hit.wait is not None:
                 raise TooManyAttempts(
                     "too many API keys in a day", wait=hit.wait, detail="Too many API keys were made. Try again later."
                 )
 
-    async def _owner(self, owner_id: str, actor: Actor) -> tuple[Owner, frozenset[str]]:
-        """What kind of an owner this is, and what it may do. Raises NotFound; users make keys of their own alone."""
-        account = await self._accounts.get(owner_id) if opaque.is_identifier(owner_id) else None
-        if account is not None and account.disabled_at is None:
-            return Owner.SERVICE_ACCOUNT, account.scopes
+    async def _may_now(self, owner: Owner, owner_id: str, actor: Actor) -> frozenset[str]:
+        """What this owner may do. Raises NotFound; users make keys of their own alone."""
+        if owner is Owner.SERVICE_ACCOUNT:
+            return (await self.account(owner_id)).scopes
         user = await self._kit.users.get(owner_id) if actor.user_id in (None, owner_id) else None
         if user is None or user.user.disabled:
             raise NotFound(
                 "no such owner, or one that is disabled", detail="There is no such owner, or it is disabled."
             )
-        return Owner.USER, user.user.scopes
+        return user.user.scopes
 
-    async def _of(self, owner_id: str, key_id: str, now: datetime) -> ApiKey:
+    async def _of(self, owner: Owner, owner_id: str, key_id: str, now: datetime) -> ApiKey:
         """A live key of this owner that has no successor. Raises NotFound, and InvalidInput where it has one."""
         found = await self._live(key_id, now)
-        if found is None or found.owner_id != owner_id:
+        if found is None or (found.owner, found.owner_id) != (owner, owner_id):
             raise NotFound("no such live API key of this owner")
         if found.rotated_to is not None:
             raise _rotated_already()

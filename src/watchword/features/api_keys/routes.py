@@ -14,7 +14,7 @@ from watchword.core import scopes
 from watchword.core.models import Principal
 from watchword.features.api_keys import rules
 from watchword.features.api_keys.flow import Shown, actor, annex_of
-from watchword.features.api_keys.rules import ApiKey, ServiceAccount, Wanted
+from watchword.features.api_keys.rules import ApiKey, Owner, ServiceAccount, Wanted
 from watchword.web.answers import problems
 from watchword.web.errors import ProblemRoute
 from watchword.web.guard import Guard, Open, requirement, signed_in_of
@@ -98,19 +98,19 @@ def key_routes(open_house: Open, guard: Guard) -> APIRouter:
     async def list_keys(who: Who) -> list[ApiKeyAnswer]:
         """Your live keys, the newest first."""
         keys = annex_of(await open_house())
-        return [_listed(one) for one in await keys.of_owner(who.user_id)]
+        return [_listed(one) for one in await keys.of_owner(Owner.USER, who.user_id)]
 
     @router.post("/api-keys/{key_id}/rotate", status_code=201, responses=problems(403, 404, 422, 429))
     async def rotate(key_id: str, who: Fresh, body: Rotation | None = None) -> ApiKeyMade:
         """Make the successor of a key: the same name, limit and length of life, and those of its scopes that you have. The old
         one ends after the overlap."""
         keys = annex_of(await open_house())
-        return _shown(await keys.rotate(who.user_id, key_id, _overlap(body), actor(who)))
+        return _shown(await keys.rotate(Owner.USER, who.user_id, key_id, _overlap(body), actor(who)))
 
     @router.delete("/api-keys/{key_id}", status_code=204, responses=problems(404))
     async def revoke(key_id: str, who: Who) -> None:
         """End a key, on every worker."""
-        await annex_of(await open_house()).revoke(who.user_id, key_id, actor(who))
+        await annex_of(await open_house()).revoke(Owner.USER, who.user_id, key_id, actor(who))
 
     return router
 
@@ -145,14 +145,14 @@ def service_account_routes(open_house: Open, guard: Guard) -> APIRouter:
         """Make a key of a service account's. It may do no more than the account, nor than you."""
         keys = annex_of(await open_house())
         account = await keys.account(account_id)
-        return _shown(await keys.create(account.id, _wanted(body), actor(who)))
+        return _shown(await keys.create(Owner.SERVICE_ACCOUNT, account.id, _wanted(body), actor(who)))
 
     @router.get("/service-accounts/{account_id}/api-keys", responses=problems(404), dependencies=person)
     async def list_account_keys(account_id: str, _: Admin) -> list[ApiKeyAnswer]:
         """The live keys of a service account, the newest first."""
         keys = annex_of(await open_house())
         account = await keys.account(account_id)
-        return [_listed(one) for one in await keys.of_owner(account.id)]
+        return [_listed(one) for one in await keys.of_owner(Owner.SERVICE_ACCOUNT, account.id)]
 
     @router.post(
         "/service-accounts/{account_id}/api-keys/{key_id}/rotate", status_code=201, responses=problems(404, 422, 429)
@@ -161,7 +161,7 @@ def service_account_routes(open_house: Open, guard: Guard) -> APIRouter:
         """Make the successor of a service account's key. The old one ends after the overlap."""
         keys = annex_of(await open_house())
         account = await keys.account(account_id)
-        return _shown(await keys.rotate(account.id, key_id, _overlap(body), actor(who)))
+        return _shown(await keys.rotate(Owner.SERVICE_ACCOUNT, account.id, key_id, _overlap(body), actor(who)))
 
     @router.delete(
         "/service-accounts/{account_id}/api-keys/{key_id}",
@@ -173,7 +173,7 @@ def service_account_routes(open_house: Open, guard: Guard) -> APIRouter:
         """End a key of a service account's, on every worker."""
         keys = annex_of(await open_house())
         account = await keys.account(account_id)
-        await keys.revoke(account.id, key_id, actor(who))
+        await keys.revoke(Owner.SERVICE_ACCOUNT, account.id, key_id, actor(who))
 
     return router
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
-from watchword.core import scopes
+from watchword.core import models, scopes
 from watchword.core.errors import InvalidInput, MalformedToken
 
 PREFIX = "wwk_"
@@ -48,10 +48,10 @@ SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=3650)
 
 
 class Owner(Enum):
-    """Whose a key is."""
+    """Whose a key is. An id alone does not say it: a host may choose the ids of its users."""
 
     USER = "user"
-    SERVICE_ACCOUNT = "service_account"
+    SERVICE_ACCOUNT = models.SERVICE_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)

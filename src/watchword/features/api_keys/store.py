@@ -73,7 +73,7 @@ class SqlApiKeys:
             refusal = await _refusal(connection, key, session_id)
             if refusal is not None:
                 return refusal
-            live, rotated = await _count(connection, and_(_of(key.owner_id), _alive(key.created_at)))
+            live, rotated = await _count(connection, and_(_of(key.owner, key.owner_id), _alive(key.created_at)))
             if live - rotated >= MOST or live >= MOST_WITH_OVERLAPS:
                 return Made.TOO_MANY
             await connection.execute(insert(api_keys).values(_row(key, digest)))
@@ -95,9 +95,9 @@ class SqlApiKeys:
         return None if row is None else _key(row)
 
     @verb
-    async def of_owner(self, owner_id: str, now: datetime) -> list[ApiKey]:
+    async def of_owner(self, owner: Owner, owner_id: str, now: datetime) -> list[ApiKey]:
         """The live keys of an owner, the newest first."""
-        statement = select(api_keys).where(_of(owner_id), _alive(now))
+        statement = select(api_keys).where(_of(owner, owner_id), _alive(now))
         statement = statement.order_by(api_keys.c.created_at.desc(), api_keys.c.id)
         async with self._db.read() as connection:
             return [_key(row) for row in await connection.execute(statement)]
@@ -121,13 +121,14 @@ class SqlApiKeys:
             "rotated_to": successor.id,
             "expires_at": case((sooner, bindparam("end", ends_at, UtcDateTime)), else_=api_keys.c.expires_at),
         }
-        which = and_(api_keys.c.id == before, _of(owner_id), _alive(now), api_keys.c.rotated_to.is_(None))
-        the_one_before = and_(api_keys.c.rotated_to == before, _of(owner_id), _alive(now))
+        theirs = and_(_of(successor.owner, owner_id), _alive(now))
+        which = and_(api_keys.c.id == before, theirs, api_keys.c.rotated_to.is_(None))
+        the_one_before = and_(api_keys.c.rotated_to == before, theirs)
         async with self._db.write() as connection:
             refusal = await _refusal(connection, successor, session_id)
             if refusal is not None:
                 return refusal
-            live, _ = await _count(connection, and_(_of(owner_id), _alive(now)))
+            live, _ = await _count(connection, theirs)
             ending, _ = await _count(connection, the_one_before)
             if ends_at > now and live - ending >= MOST_WITH_OVERLAPS:
                 return Made.TOO_MANY
@@ -140,18 +141,18 @@ class SqlApiKeys:
             return Rotated(_key(row), ended)
 
     @verb
-    async def revoke(self, key_id: str, owner_id: str, now: datetime) -> tuple[Revoked, ...]:
+    async def revoke(self, key_id: str, owner: Owner, owner_id: str, now: datetime) -> tuple[Revoked, ...]:
         """End a key of this owner. Empty, and no change, when there is no such live one: of any number of callers exactly one
         succeeds."""
         async with self._db.write() as connection:
-            return await _end(connection, and_(api_keys.c.id == key_id, _of(owner_id), _alive(now)), now)
+            return await _end(connection, and_(api_keys.c.id == key_id, _of(owner, owner_id), _alive(now)), now)
 
     @verb
-    async def revoke_all(self, owner_id: str, now: datetime) -> tuple[Revoked, ...]:
+    async def revoke_all(self, owner: Owner, owner_id: str, now: datetime) -> tuple[Revoked, ...]:
         """End all keys of this owner. What is made or rotated at the same time is ended too, unless it comes after."""
         async with self._db.write() as connection:
             await keep_out(connection, owner_id)
-            return await _end(connection, and_(_of(owner_id), _alive(now)), now)
+            return await _end(connection, and_(_of(owner, owner_id), _alive(now)), now)
 
     @verb
     async def note(self, used: Mapping[str, datetime]) -> None:
@@ -210,7 +211,7 @@ class SqlServiceAccounts:
             disabled = update(service_accounts).where(mine).values(disabled_at=now).returning(service_accounts.c.id)
             if (await connection.execute(disabled)).first() is None:
                 return None
-            return await _end(connection, and_(_of(account_id), _alive(now)), now)
+            return await _end(connection, and_(_of(Owner.SERVICE_ACCOUNT, account_id), _alive(now)), now)
 
 
 async def _refusal(connection: AsyncConnection, key: ApiKey, session_id: str | None) -> Made | None:
@@ -248,8 +249,8 @@ async def _end(connection: AsyncConnection, which: Any, now: datetime) -> tuple[
     return await revoke(connection, [Revoked(row.id, MAX_GENERATION, until, row.owner_id) for row in ended])
 
 
-def _of(owner_id: str) -> Any:
-    return api_keys.c.owner_id == owner_id
+def _of(owner: Owner, owner_id: str) -> Any:
+    return and_(api_keys.c.owner_id == owner_id, api_keys.c.of_service_account.is_(owner is Owner.SERVICE_ACCOUNT))
 
 
 def _alive(now: datetime) -> Any:

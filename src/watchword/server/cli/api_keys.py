@@ -11,6 +11,7 @@ from watchword.core.errors import ConfigError, NotFound
 from watchword.server.cli.terminal import Json, with_kit
 
 if TYPE_CHECKING:
+    from watchword.features.api_keys import rules
     from watchword.features.api_keys.flow import ApiKeysAnnex, Shown
     from watchword.features.api_keys.rules import ApiKey
     from watchword.flows.kit import Kit
@@ -50,7 +51,7 @@ def create(
     wanted = Wanted(name, scopes.parse(" ".join(scope or [])), lives, limit)
 
     async def act(kit: "Kit", keys: "ApiKeysAnnex") -> "Shown":
-        return await keys.create(await _owner(kit, keys, owner), wanted, flow.OPERATOR)
+        return await keys.create(*await _owner(kit, keys, owner), wanted, flow.OPERATOR)
 
     _show(with_keys(act))
 
@@ -65,7 +66,7 @@ def list_keys(owner: Owner, as_json: Json = False) -> None:
     """
 
     async def act(kit: "Kit", keys: "ApiKeysAnnex") -> "list[ApiKey]":
-        return await keys.of_owner(await _owner(kit, keys, owner))
+        return await keys.of_owner(*await _owner(kit, keys, owner))
 
     found = with_keys(act)
     if as_json:
@@ -96,7 +97,7 @@ def rotate(
 
     async def act(_: "Kit", keys: "ApiKeysAnnex") -> "Shown":
         before = await keys.find(key)
-        return await keys.rotate(before.owner_id, key, timedelta(hours=overlap), flow.OPERATOR)
+        return await keys.rotate(before.owner, before.owner_id, key, timedelta(hours=overlap), flow.OPERATOR)
 
     _show(with_keys(act))
 
@@ -108,7 +109,7 @@ def revoke(key: Key) -> None:
 
     async def act(_: "Kit", keys: "ApiKeysAnnex") -> "ApiKey":
         found = await keys.find(key)
-        await keys.revoke(found.owner_id, key, flow.OPERATOR)
+        await keys.revoke(found.owner, found.owner_id, key, flow.OPERATOR)
         return found
 
     found = with_keys(act)
@@ -146,15 +147,16 @@ def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     console.print(shown)
 
 
-async def _owner(kit: "Kit", keys: "ApiKeysAnnex", named: str) -> str:
-    """The id of the service account or the user that is meant. Nobody can choose an id of ours, so a service account's is
-    looked for first. Raises NotFound."""
+async def _owner(kit: "Kit", keys: "ApiKeysAnnex", named: str) -> "tuple[rules.Owner, str]":
+    """The service account or the user that is meant, by what it is and its id. A service account's id is looked for first: a
+    user whose id is the same, in a host's table, can be named by the email address. Raises NotFound."""
+    from watchword.features.api_keys.rules import Owner
     from watchword.flows import accounts
 
     try:
-        return (await keys.account(named)).id
+        return Owner.SERVICE_ACCOUNT, (await keys.account(named)).id
     except NotFound:
-        return (await accounts.find(kit, named)).id
+        return Owner.USER, (await accounts.find(kit, named)).id
 
 
 def _show(made: "Shown") -> None:

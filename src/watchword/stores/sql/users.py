@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Row, bindparam, delete, or_, select, update
+from sqlalchemy import Column, Row, and_, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -185,7 +185,8 @@ async def erase(db: Database, which: Any, user_id: str, now: datetime) -> tuple[
                 return None
             revoked = await end_all(connection, user_id, now)
             await connection.execute(delete(sessions).where(sessions.c.user_id == user_id))
-            await connection.execute(delete(api_keys).where(api_keys.c.owner_id == user_id))
+            theirs = and_(api_keys.c.owner_id == user_id, api_keys.c.of_service_account.is_(False))
+            await connection.execute(delete(api_keys).where(theirs))
             await forget(connection, user_id)
             gone = delete(users).where(users.c.id == user_id).returning(users.c.email)
             address = (await connection.execute(gone)).scalar_one()
