@@ -431,9 +431,9 @@ class TestReading:
     async def test_one_s_own_are_a_person_s_to_read(self, kit: Kit) -> None:
         """LG-07: the thief of an API key without any scope would read where its owner signs in from, and with what."""
         await filled(kit, 9)
+        key = dataclasses.replace(who("user-1", "read"), auth_time=0)
         for user_id in (None, "user-1", "user-2"):
             with pytest.raises(StepUpRequired):
-                key = dataclasses.replace(who("user-1", "read"), auth_time=0)
                 await audit.listed(kit, key, before=None, limit=50, user_id=user_id, kind=None)
         admin = dataclasses.replace(who("user-1", "watchword:admin"), auth_time=0)
         assert len(await audit.listed(kit, admin, before=None, limit=50, user_id="user-2", kind=None)) == 3

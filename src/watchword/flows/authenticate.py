@@ -104,8 +104,8 @@ async def still_good(kit: Checking, access: Access) -> Access:
 
 
 async def user(kit: Kit, who: Principal) -> Account:
-    """The principal's row, read now. Raises InvalidToken when the user is gone or disabled, and for a service account, which is
-    no user, whatever its id."""
+    """The principal's row, read now. Raises InvalidToken when the user is gone or disabled, and for a service account, which
+    is no user, whatever its id."""
     if who.auth_time == 0 and who.claims.get("owner") == SERVICE_ACCOUNT:
         raise InvalidToken("a service account is no user")
     found = await kit.users.get(who.user_id)

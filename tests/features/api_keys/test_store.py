@@ -239,10 +239,7 @@ async def test_however_keys_are_rotated_and_ended_there_are_so_many_and_no_more(
     assert len(await stores.keys.of_owner(Owner.USER, ADA, NOW)) == 2 * FEW
     await stores.keys.revoke(a_key(300).id, Owner.USER, ADA, NOW)
     answers = await asyncio.gather(
-        *(
-            stores.keys.rotate(a_key(400 + n), digest(400 + n), a_key(200 + n).id, NOW + DAY)
-            for n in range(1, FEW)
-        ),
+        *(stores.keys.rotate(a_key(400 + n), digest(400 + n), a_key(200 + n).id, NOW + DAY) for n in range(1, FEW)),
         stores.keys.add(a_key(500), digest(500)),
     )
     assert answers.count(Made.TOO_MANY) == FEW - 1
@@ -298,6 +295,12 @@ async def test_a_disabled_service_account_has_no_keys_however_they_race(stores: 
     assert await stores.accounts.all() == []
 
 
+async def disowned(stores: Stores) -> int:
+    """All sessions end, and then all keys; how many those were."""
+    await stores.sessions.close_all(ADA, NOW)
+    return len(await stores.keys.revoke_all(Owner.USER, ADA, NOW))
+
+
 async def test_whoever_was_signed_out_has_no_key_made_however_they_race(stores: Stores) -> None:
     """RV-04: the thief makes and rotates keys while the owner says that it was not them: all sessions end, and then all keys.
     What comes before that is ended, and what comes after is not made."""
@@ -311,19 +314,14 @@ async def test_whoever_was_signed_out_has_no_key_made_however_they_race(stores: 
         numbers = [round_ * 100 + n for n in range(1, 6)]
         successor = a_key(round_ * 100 + 50)
 
-        async def disowned() -> None:
-            await stores.sessions.close_all(ADA, NOW)
-            ended.extend(one.session_id for one in await stores.keys.revoke_all(Owner.USER, ADA, NOW))
-
-        ended: list[str] = []
-        *answers, _ = await asyncio.gather(
+        *answers, ended = await asyncio.gather(
             *(stores.keys.add(a_key(number), digest(number), session) for number in numbers),
             stores.keys.rotate(successor, digest(round_ * 100 + 50), first.id, NOW + DAY, session),
-            disowned(),
+            disowned(stores),
         )
         assert await stores.keys.of_owner(Owner.USER, ADA, NOW) == []
         made = [answer for answer in answers if answer is not Made.SIGNED_OUT]
-        assert len(ended) == 1 + len(made)
+        assert ended == 1 + len(made)
         late = a_key(round_ * 100 + 60)
         assert await stores.keys.add(late, digest(round_ * 100 + 60), session) is Made.SIGNED_OUT
         other = await added(stores, round_ * 100 + 70)

@@ -210,8 +210,8 @@ class ApiKeysAnnex(Annex):
     # Acts
 
     async def create_own(self, who: Principal, wanted: Wanted) -> Shown:
-        """A key of one's own. Raises InvalidInput, also for scopes that the user or the present token has not; TooManyAttempts;
-        and InvalidToken where the session has ended, though nobody here has heard of it."""
+        """A key of one's own. Raises InvalidInput, also for scopes that the user or the present token has not;
+        TooManyAttempts; and InvalidToken where the session has ended, though nobody here has heard of it."""
         user = await authenticate.user(self._kit, who)
         return await self._create(Owner.USER, user.id, wanted, scopes.narrowed(user.scopes, who.scopes), actor(who))
 
@@ -223,9 +223,12 @@ class ApiKeysAnnex(Annex):
         return await self._create(owner, owner_id, wanted, may, actor)
 
     async def rotate(self, owner: Owner, owner_id: str, key_id: str, overlap: timedelta, actor: Actor) -> Shown:
-        """A successor that may do what the key may do now and lives as long; the key itself ends after the overlap. A scope that
-        its owner has lost is not handed on: whoever rotates it can't give that. Raises NotFound, InvalidInput (also for one that was rotated already), InsufficientScope, and InvalidToken where the actor's session has
-        ended. Of any number of callers exactly one succeeds.
+        """A successor that may do what the key may do now and lives as long; the key itself ends after the overlap. A scope
+        that its owner has lost is not handed on: whoever rotates it can't give that. Of any number of callers exactly one
+        succeeds.
+
+        Raises NotFound, InvalidInput (also for one that was rotated already), InsufficientScope, and InvalidToken where the
+        actor's session has ended.
         """
         kit = self._kit
         now = kit.clock.now()

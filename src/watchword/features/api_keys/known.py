@@ -76,8 +76,8 @@ class Memory:
                 del self._dead[next(iter(self._dead))]
 
     def hear(self, name: str) -> None:
-        """What the feed says, from any thread: nothing that is remembered of the keys of an owner whose rights have changed holds
-        any more. That they are keys is not forgotten: whoever makes keys up keeps no real one from being asked for."""
+        """What the feed says, from any thread: nothing that is remembered of the keys of an owner whose rights have changed
+        holds any more. That they are keys is not forgotten: whoever makes keys up keeps no real one from being asked for."""
         if not name.startswith(revoked.OWNER):
             return
         with self._writing:

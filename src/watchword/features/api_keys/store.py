@@ -67,8 +67,9 @@ class SqlApiKeys:
     @verb
     async def add(self, key: ApiKey, digest: bytes, session_id: str | None = None) -> Made:
         """Keep a new key, by its digest. Of any number of callers as many get MADE as there is room for, MOST in all, and
-        MOST_WITH_OVERLAPS with keys that have a successor; none does for a service account once it is disabled, nor for whoever asked in a session (`session_id`) that has ended:
-        whatever ends the owner's sessions takes their lock, so a key is made before that, or not."""
+        MOST_WITH_OVERLAPS with keys that have a successor; none does for a service account once it is disabled, nor for
+        whoever asked in a session (`session_id`) that has ended: whatever ends the owner's sessions takes their lock, so a key
+        is made before that, or not."""
         async with self._db.write() as connection:
             refusal = await _refusal(connection, key, session_id)
             if refusal is not None:
