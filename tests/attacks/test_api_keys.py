@@ -61,7 +61,9 @@ async def test_keys_that_are_made_up_are_refused_before_anybody_is_asked(house: 
     assert len(seen) == limit
     assert (await used(house, one)).status_code == 200
     user_id = (await used(house, one)).json()["sub"]
-    await accounts.grant(await house.kit(), user_id, ["read"])  # what was known of the key holds no more; that it is one does
+    await accounts.grant(
+        await house.kit(), user_id, ["read"]
+    )  # what was known of the key holds no more; that it is one does
     assert (await used(house, one)).status_code == 200
 
 

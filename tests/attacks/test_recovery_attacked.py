@@ -260,7 +260,9 @@ async def test_a_worker_that_has_not_heard_of_it_makes_no_more_keys(
         login = await there.login()
         account = await there.client.post("/service-accounts", json={"name": "ci"}, headers=login.headers)
         jobs = f"/service-accounts/{account.json()['id']}/api-keys"
-        made = [await there.client.post(path, json={"name": "k"}, headers=login.headers) for path in ("/api-keys", jobs)]
+        made = [
+            await there.client.post(path, json={"name": "k"}, headers=login.headers) for path in ("/api-keys", jobs)
+        ]
         own, job = (answer.json()["id"] for answer in made)
         await here.client.post("/change-username", json={"username": "mallory"}, headers=login.headers)
         revocations = (await there.kit()).revocations
