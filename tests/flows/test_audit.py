@@ -238,6 +238,7 @@ class TestRetention:
     async def test_when_all_is_old_the_chain_goes_on(self, kit: Kit, clock: FrozenClock) -> None:
         await filled(kit, 3)
         clock.tick(366 * DAY)
+        assert await audit.keep(kit, clock.now()) == (4, False)
         await upkeep.run(kit)
         await filled(kit, 2)
         found = await audit_verification.verify(kit)
@@ -349,6 +350,19 @@ class TestRetention:
             assert (done.events, done.left) == (count, left)
         assert rests == [audit.REST_SECONDS] * 2
         assert not (await audit_verification.verify(kit)).count
+
+    async def test_where_nothing_is_found_to_go_upkeep_does_not_come_again_at_once(
+        self, kit: Kit, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Many rows from a clock that was ahead, and none that is old: it would read them again and again."""
+        monkeypatch.setattr(audit, "PAGE", 2)
+        monkeypatch.setattr(audit, "OLD_PAGES", 1)
+        await filled(kit, 1)
+        clock.tick(20 * 365 * DAY)
+        await filled(kit, 4)
+        clock.tick(-20 * 365 * DAY + 400 * DAY)
+        assert await audit.keep(kit, clock.now()) == (2, True)
+        assert await audit.keep(kit, clock.now()) == (2, False)
 
     async def test_the_newest_checkpoint_outlives_its_key(self, kit: Kit, clock: FrozenClock) -> None:
         """Keys are forgotten; the one that signs now stands for those before it, though nothing happens for months."""

@@ -115,7 +115,8 @@ async def _old(kit: Kit, begins: Link, until: datetime, now: datetime) -> tuple[
     """The last of the first rows, behind `begins`, that are older than `until`; and whether it is worth to go on behind it.
 
     Each row that is to go is chained anew: who can write to the database gives a row another time, and that must not be
-    what has it removed. A row from a clock that was ahead holds nothing up, and goes with an old one behind it.
+    what has it removed. A row from a clock that was ahead holds nothing up, and goes with an old one behind it; unless all
+    that is read in one round are such rows.
     """
     last, read, page = begins, begins, 0
     async for rows in pages(kit, begins.position):
