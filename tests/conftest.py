@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests import databases, keeper, left_open, servers
 from tests.gate import Gate
-from tests.house import House, open_house
+from tests.house import House, Opening, open_house
 from tests.proofs.proof import Bench
 
 from watchword.core import passwords
@@ -123,14 +123,20 @@ def logging_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, sqlite_url: str) -> AsyncIterator[House]:
+def opening() -> Opening:
+    """How `house` and `either` are opened. Where tests need more in them, their file has a fixture of this name."""
+    return open_house
+
+
+@pytest.fixture
+async def house(tmp_path: Path, sqlite_url: str, opening: Opening) -> AsyncIterator[House]:
     """An application on SQLite."""
-    async with open_house(tmp_path, database_url=sqlite_url) as opened:
+    async with opening(tmp_path, database_url=sqlite_url) as opened:
         yield opened
 
 
 @pytest.fixture
-async def either(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
+async def either(tmp_path: Path, database_url: str, opening: Opening) -> AsyncIterator[House]:
     """An application on SQLite, and one on PostgreSQL."""
-    async with open_house(tmp_path, database_url=database_url) as opened:
+    async with opening(tmp_path, database_url=database_url) as opened:
         yield opened

@@ -220,6 +220,10 @@ def make_auth(
     return Auth(Settings(data_dir=folder / "home", **settings), clock=clock, argon2=CHEAP, features=features)
 
 
+Opening = Callable[..., contextlib.AbstractAsyncContextManager[House]]
+"""Takes the folder and what `open_house` takes beside it."""
+
+
 @contextlib.asynccontextmanager
 async def open_house(
     folder: Path,

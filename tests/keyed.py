@@ -90,6 +90,25 @@ async def made(house: House, login: Login, *scopes: str, **more: Any) -> Program
     return program(await house.client.post(f"{house.prefix}/api-keys", json=body, headers=login.headers))
 
 
+async def rotated(house: House, login: Login, one: Program, keys: str = "/api-keys", **body: Any) -> Program:
+    """The successor of a key."""
+    return program(await house.client.post(f"{keys}/{one.id}/rotate", json=body or None, headers=login.headers))
+
+
+async def an_account(house: House, admin: Login, *scopes: str) -> str:
+    """The path of a new service account."""
+    body = {"name": "ci", "scopes": list(scopes)}
+    answer = await house.client.post("/service-accounts", json=body, headers=admin.headers)
+    assert answer.status_code == 201, answer.text
+    return f"/service-accounts/{answer.json()['id']}"
+
+
+async def a_job(house: House, admin: Login, account: str, *scopes: str) -> Program:
+    """A key of the service account at this path."""
+    body = {"name": "job", "scopes": list(scopes)}
+    return program(await house.client.post(f"{account}/api-keys", json=body, headers=admin.headers))
+
+
 async def used(house: House, one: Program, path: str = "/who") -> httpx2.Response:
     return await house.client.get(path, headers=one.headers)
 

@@ -7,15 +7,13 @@ import asyncio
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import Depends
 from sqlalchemy import inspect, text
-from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, PATIENCE, House
-from tests.keyed import Program, annex, keyed_house, made, program, settled, signed_in, used
+from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, PATIENCE, House, Opening
+from tests.keyed import Program, a_job, an_account, annex, keyed_house, made, rotated, settled, signed_in, used
 
 from watchword.core.events import Event
 from watchword.features.api_keys import rules
@@ -26,15 +24,8 @@ NEVER = "a" * 26
 
 
 @pytest.fixture
-async def house(tmp_path: Path, sqlite_url: str) -> AsyncIterator[House]:
-    async with keyed_house(tmp_path, sqlite_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def either(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
-    async with keyed_house(tmp_path, database_url) as opened:
-        yield opened
+def opening() -> Opening:
+    return keyed_house
 
 
 def made_up(number: int) -> dict[str, str]:
@@ -101,9 +92,7 @@ async def test_nobody_fills_the_table_with_keys_that_have_ended(either: House, m
     login = await signed_in(either)
     one = await made(either, login)
     assert (await either.client.delete(f"/api-keys/{one.id}", headers=login.headers)).status_code == 204
-    last = program(
-        await either.client.post(f"/api-keys/{(await made(either, login)).id}/rotate", headers=login.headers)
-    )
+    last = await rotated(either, login, await made(either, login))
     for path in ("/api-keys", f"/api-keys/{last.id}/rotate"):
         answer = await either.client.post(path, json={"name": "k"}, headers=login.headers)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "28800")
@@ -119,8 +108,7 @@ async def test_bob_neither_sees_nor_ends_nor_rotates_ada_s_keys(either: House) -
     ada, bob = await signed_in(either, "read"), await signed_in(either, "watchword:admin", "read", email=BOB)
     hers, his = await made(either, ada, "read"), await made(either, bob)
     ada_id = (await used(either, hers)).json()["sub"]
-    account = await either.client.post("/service-accounts", json={"name": "ci"}, headers=bob.headers)
-    account_id = account.json()["id"]
+    account_id = (await an_account(either, bob)).rpartition("/")[2]
     objects = [path for path in either.app.openapi()["paths"] if "{key_id}" in path or "{account_id}" in path]
     assert sorted(objects) == [
         "/api-keys/{key_id}",
@@ -155,9 +143,8 @@ async def test_a_user_whose_id_is_a_service_account_s_is_somebody_else(either: H
     her_id = (await used(either, hers)).json()["sub"]
     keys = await annex(either)
     await keys._accounts.add(ServiceAccount(her_id, "ci", frozenset({"read"}), either.clock.now()))
-    body = {"name": "k", "scopes": ["read"]}
     jobs = f"/service-accounts/{her_id}/api-keys"
-    job = program(await either.client.post(jobs, json=body, headers=bob.headers))
+    job = await a_job(either, bob, f"/service-accounts/{her_id}", "read")
     assert [one["id"] for one in (await either.client.get("/api-keys", headers=ada.headers)).json()] == [hers.id]
     assert [one["id"] for one in (await either.client.get(jobs, headers=bob.headers)).json()] == [job.id]
     for method, path in (("POST", f"/api-keys/{job.id}/rotate"), ("DELETE", f"/api-keys/{job.id}")):
@@ -166,7 +153,7 @@ async def test_a_user_whose_id_is_a_service_account_s_is_somebody_else(either: H
         assert (await either.client.request(method, path, headers=bob.headers)).status_code == 404
     assert [(await used(either, job, path)).status_code for path in ("/read", "/row", "/me")] == [200, 401, 401]
     assert [(await used(either, hers, path)).status_code for path in ("/read", "/row", "/me")] == [200, 200, 200]
-    own = program(await either.client.post(f"/api-keys/{hers.id}/rotate", headers=ada.headers))
+    own = await rotated(either, ada, hers)
     assert (await used(either, own)).json()["owner"] == "user"
     await keys.disowned(her_id)
     assert [(await used(either, one)).status_code for one in (own, hers, job)] == [401, 401, 200]
@@ -195,18 +182,17 @@ async def test_a_key_never_does_more_than_whoever_makes_it(either: House) -> Non
     answer = await either.client.post("/api-keys", json=asked, headers=narrow.headers)
     assert (answer.status_code, list(answer.json()["fields"])) == (422, ["scopes"])
     one = await made(either, whole, "write")
-    rotated = await either.client.post(f"/api-keys/{one.id}/rotate", headers=narrow.headers)
-    assert (rotated.status_code, rotated.json()["code"]) == (403, "insufficient_scope")
-    account = await either.client.post("/service-accounts", json=asked, headers=narrow.headers)
-    assert (account.status_code, account.json()["code"]) == (403, "insufficient_scope")
-    account = await either.client.post("/service-accounts", json=asked, headers=whole.headers)
-    keys = f"/service-accounts/{account.json()['id']}/api-keys"
+    for path in (f"/api-keys/{one.id}/rotate", "/service-accounts"):
+        answer = await either.client.post(path, json=asked, headers=narrow.headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+    account = await an_account(either, whole, "read", "write")
+    keys = f"{account}/api-keys"
     assert (await either.client.post(keys, json=asked, headers=narrow.headers)).status_code == 403
     wider = {"name": "k", "scopes": ["more"]}
     await either.grant(ADA, "read", "write", "watchword:admin", "more")
     again = await either.login()
     assert (await either.client.post(keys, json=wider, headers=again.headers)).status_code == 422
-    theirs = program(await either.client.post(keys, json=asked, headers=again.headers))
+    theirs = await a_job(either, again, account, "read", "write")
     narrow = await either.login(scope="read watchword:admin")
     assert (await either.client.post(f"{keys}/{theirs.id}/rotate", headers=narrow.headers)).status_code == 403
 
@@ -219,7 +205,7 @@ async def test_a_rotation_hands_on_no_scope_that_nobody_there_has(either: House)
     kit, user_id = await either.kit(), (await used(either, one)).json()["sub"]
     await accounts.revoke(kit, user_id, ["write"])
     login = await either.login()
-    new = program(await either.client.post(f"/api-keys/{one.id}/rotate", headers=login.headers))
+    new = await rotated(either, login, one)
     assert new.shown["scopes"] == ["read"]
     await accounts.grant(kit, user_id, ["write"])
     assert (await used(either, new)).json()["scopes"] == ["read"]
@@ -242,8 +228,8 @@ async def test_a_key_makes_no_keys_and_manages_no_account(either: House, granted
     scopes it has: nobody has signed in for it."""
     login = await signed_in(either, "watchword:admin", "read")
     one = await made(either, login, *granted)
-    account = await either.client.post("/service-accounts", json={"name": "ci"}, headers=login.headers)
-    ids = {"key_id": one.id, "session_id": login.session_id, "account_id": account.json()["id"]}
+    account_id = (await an_account(either, login)).rpartition("/")[2]
+    ids = {"key_id": one.id, "session_id": login.session_id, "account_id": account_id}
     body = {"name": "k", "current_password": PASSWORD, "new_password": OTHER_PASSWORD}
     tried = 0
     for path, methods in either.app.openapi()["paths"].items():
@@ -283,9 +269,8 @@ async def test_a_key_is_given_out_to_somebody_who_is_there_now(either: House) ->
     (RFC 9470), also after a refresh. To end one, the owner needs none."""
     login = await signed_in(either, "watchword:admin")
     one = await made(either, login)
-    account = await either.client.post("/service-accounts", json={"name": "ci"}, headers=login.headers)
-    keys = f"/service-accounts/{account.json()['id']}/api-keys"
-    theirs = program(await either.client.post(keys, json={"name": "k"}, headers=login.headers))
+    account = await an_account(either, login)
+    keys, theirs = f"{account}/api-keys", await a_job(either, login, account)
     either.clock.tick(301)
     login = await either.refresh(login.refresh)
     paths = ["/api-keys", f"/api-keys/{one.id}/rotate", "/service-accounts", keys, f"{keys}/{theirs.id}/rotate"]
@@ -375,7 +360,7 @@ async def test_neither_the_log_nor_an_event_nor_a_refusal_shows_a_key(
     login = await signed_in(either, "watchword:admin")
     one = await made(either, login, limit_per_minute=1)
     answers = [await used(either, one) for _ in range(2)]
-    new = program(await either.client.post(f"/api-keys/{one.id}/rotate", headers=login.headers))
+    new = await rotated(either, login, one)
     answers.append(await used(either, new, "/read"))
     answers.append(await either.client.delete(f"/api-keys/{new.id}", headers=login.headers))
     answers.append(await used(either, new))

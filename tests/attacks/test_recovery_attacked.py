@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from tests.house import ADA, BOB, CHEAP, OTHER_PASSWORD, PASSWORD, House, open_house
+from tests.keyed import a_job, an_account, made, used
 from tests.letterbox import SENDER, last_mail, mailbox, mails
 from tests.servers import Valkey
 
@@ -240,12 +241,11 @@ async def test_no_api_key_survives_an_owner_who_says_that_it_was_somebody_else(
     async with open_house(tmp_path, database_url=database_url, features=[ApiKeys()]) as house:
         await house.register()
         login = await house.login()
-        made = await house.client.post("/api-keys", json={"name": "mine", "scopes": []}, headers=login.headers)
-        key = {"Authorization": f"Bearer {made.json()['key']}"}
-        assert (await house.client.get("/me", headers=key)).status_code == 200
+        key = await made(house, login)
+        assert (await used(house, key, "/me")).status_code == 200
         await house.client.post("/change-username", json={"username": "mallory"}, headers=login.headers)
         assert await disown(house, (await last_mail(house)).undo) == 204
-        assert (await house.client.get("/me", headers=key)).status_code == 401
+        assert (await used(house, key, "/me")).status_code == 401
 
 
 async def test_a_worker_that_has_not_heard_of_it_makes_no_more_keys(
@@ -258,25 +258,21 @@ async def test_a_worker_that_has_not_heard_of_it_makes_no_more_keys(
         user_id = await here.register()
         await here.grant(ADA, "watchword:admin")
         login = await there.login()
-        account = await there.client.post("/service-accounts", json={"name": "ci"}, headers=login.headers)
-        jobs = f"/service-accounts/{account.json()['id']}/api-keys"
-        made = [
-            await there.client.post(path, json={"name": "k"}, headers=login.headers) for path in ("/api-keys", jobs)
-        ]
-        own, job = (answer.json()["id"] for answer in made)
+        account = await an_account(there, login)
+        own, job, jobs = await made(there, login), await a_job(there, login, account), f"{account}/api-keys"
         await here.client.post("/change-username", json={"username": "mallory"}, headers=login.headers)
         revocations = (await there.kit()).revocations
         monkeypatch.setattr(revocations, "covers", lambda *_: False)
         monkeypatch.setattr(revocations, "fresh", lambda: True)
         assert await disown(here, (await last_mail(here)).undo) == 204
         assert (await there.client.get("/me", headers=login.headers)).status_code == 200, "it has heard of it"
-        for path in ("/api-keys", jobs, f"{jobs}/{job}/rotate"):
+        for path in ("/api-keys", jobs, f"{jobs}/{job.id}/rotate"):
             answer = await there.client.post(path, json={"name": "k"}, headers=login.headers)
             assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token"), path
-        assert (await there.client.post(f"/api-keys/{own}/rotate", headers=login.headers)).status_code == 404
+        assert (await there.client.post(f"/api-keys/{own.id}/rotate", headers=login.headers)).status_code == 404
         keys = annex_of(await here.kit())
         assert await keys.of_owner(Owner.USER, user_id) == []
-        assert len(await keys.of_owner(Owner.SERVICE_ACCOUNT, account.json()["id"])) == 1
+        assert len(await keys.of_owner(Owner.SERVICE_ACCOUNT, account.rpartition("/")[2])) == 1
 
 
 @contextlib.asynccontextmanager

@@ -1,87 +1,42 @@
 """What ends on one worker has ended on all of them. How fast is measured by `benchmarks/revocation`."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from tests import fleet
+from tests.house import PASSWORD
+from tests.races.deployed import DEADLINE, Deployment, deployment
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from watchword import Auth, Settings
-from watchword.core.passwords import Argon2Parameters
+from watchword.core.models import Account
 from watchword.flows import accounts, roles
-from watchword.flows.kit import Kit
 from watchword.web.lines import CLOSE_CODE
 
-PASSWORD = "correct horse battery staple"
-CHEAP = Argon2Parameters(memory_cost=8, time_cost=1, parallelism=1)
-DEADLINE = 10.0
-
 pytestmark = pytest.mark.xdist_group("races")
-
-
-class Deployment:
-    """Workers on one database, and the operator beside them."""
-
-    def __init__(self, running: list[fleet.Worker], client: httpx2.AsyncClient, kit: Kit) -> None:
-        self.urls = [worker.url for worker in running]
-        self.client = client
-        self.kit = kit
-        self.made = 0
-
-    async def signed_in(self, *scopes: str) -> "SignedIn":
-        """A fresh user with one session, known to every worker."""
-        self.made += 1
-        email = f"user{self.made}@example.com"
-        user = await accounts.add(self.kit, email, PASSWORD, None, frozenset(scopes))
-        answer = await self.client.post(f"{self.urls[0]}/login", data={"username": email, "password": PASSWORD})
-        tokens = answer.json()
-        bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
-        for url in self.urls:
-            assert (await self.client.get(f"{url}/items/", headers=bearer)).status_code == 200
-        return SignedIn(user.id, email, tokens, bearer)
-
-    async def refused_everywhere(self, bearer: dict[str, str], path: str = "/items/") -> None:
-        """Wait until every worker answers 401."""
-        for url in self.urls:
-            give_up = time.monotonic() + DEADLINE
-            while (await self.client.get(url + path, headers=bearer)).status_code != 401:
-                assert time.monotonic() < give_up, f"{url} still accepts the token"
 
 
 class SignedIn:
     """A user's tokens."""
 
-    def __init__(self, user_id: str, email: str, tokens: dict[str, Any], bearer: dict[str, str]) -> None:
-        self.user_id = user_id
-        self.email = email
+    def __init__(self, user: Account, tokens: dict[str, Any]) -> None:
+        self.user_id = user.id
+        self.email = user.email
         self.tokens = tokens
-        self.bearer = bearer
+        self.bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
-@pytest.fixture
-def running(database_url: str, tmp_path: Path) -> Iterator[tuple[str, list[fleet.Worker]]]:
-    count = 4 if database_url.startswith("sqlite") else 2
-    with fleet.running(count, database_url, tmp_path) as started:
-        yield database_url, started
-
-
-@asynccontextmanager
-async def deployment(running: tuple[str, list[fleet.Worker]], folder: Path) -> AsyncIterator[Deployment]:
-    database_url, started = running
-    operator = Auth(Settings(database_url=database_url, data_dir=folder / ".watchword"), argon2=CHEAP)
-    await operator.start()
-    try:
-        async with httpx2.AsyncClient(timeout=30) as client:
-            yield Deployment(started, client, await operator.open())
-    finally:
-        await operator.stop()
+async def signed_in(d: Deployment, *scopes: str) -> SignedIn:
+    """A fresh user with one session, known to every worker."""
+    user = await d.user(*scopes)
+    answer = await d.client.post(f"{d.urls[0]}/login", data={"username": user.email, "password": PASSWORD})
+    who = SignedIn(user, answer.json())
+    for url in d.urls:
+        assert await d.status(url, who.bearer) == 200
+    return who
 
 
 Act = Callable[[Deployment, SignedIn], Awaitable[Any]]
@@ -116,7 +71,7 @@ async def change_password(d: Deployment, who: SignedIn) -> None:
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     body = {"current_password": PASSWORD, "new_password": "another long passphrase"}
     assert (await d.client.post(f"{d.urls[0]}/change-password", json=body, headers=bearer)).status_code == 204
-    await d.refused_everywhere(who.bearer)
+    await d.everywhere(who.bearer, 401)
     for url in d.urls:
         assert (await d.client.get(f"{url}/items/", headers=bearer)).status_code == 200
 
@@ -127,9 +82,9 @@ async def test_every_act_that_ends_sessions_ends_their_access_tokens_on_every_wo
     """RV-01, RV-04: a stolen access token must not outlive the logout by going to another worker."""
     async with deployment(running, tmp_path) as d:
         for act in ACTS.values():
-            who = await d.signed_in()
+            who = await signed_in(d)
             await act(d, who)
-            await d.refused_everywhere(who.bearer)
+            await d.everywhere(who.bearer, 401)
             refresh = {"grant_type": "refresh_token", "refresh_token": who.tokens["refresh_token"]}
             assert (await d.client.post(f"{d.urls[-1]}/refresh", data=refresh)).status_code == 400
 
@@ -139,10 +94,10 @@ async def test_a_scope_that_is_taken_away_ends_the_tokens_and_not_the_session(
 ) -> None:
     """TC-11: whoever lost a right must not keep using the token that still carries it."""
     async with deployment(running, tmp_path) as d:
-        who = await d.signed_in("items:write")
+        who = await signed_in(d, "items:write")
         assert (await d.client.get(f"{d.urls[1]}/written", headers=who.bearer)).status_code == 200
         await accounts.revoke(d.kit, who.user_id, {"items:write"})
-        await d.refused_everywhere(who.bearer)
+        await d.everywhere(who.bearer, 401)
         refresh = {"grant_type": "refresh_token", "refresh_token": who.tokens["refresh_token"]}
         tokens = (await d.client.post(f"{d.urls[1]}/refresh", data=refresh)).json()
         bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
@@ -157,7 +112,7 @@ async def test_a_role_that_gives_less_ends_the_tokens_of_all_who_have_it_and_no_
     """TC-11: a right that came by a role must not be used on, either, on no worker and by none of many."""
     async with deployment(running, tmp_path) as d:
         await roles.put(d.kit, "writer", frozenset({"items:*"}))
-        people = [await d.signed_in() for _ in range(3)]
+        people = [await signed_in(d) for _ in range(3)]
         for one in people:
             await roles.give(d.kit, one.user_id, "writer")
         bearers = [await refreshed(d, one) for one in people]
@@ -165,7 +120,7 @@ async def test_a_role_that_gives_less_ends_the_tokens_of_all_who_have_it_and_no_
             assert (await d.client.get(f"{d.urls[1]}/written", headers=bearer)).status_code == 200
         await roles.put(d.kit, "writer", frozenset({"items:read"}))
         for one, bearer in zip(people, bearers, strict=True):
-            await d.refused_everywhere(bearer)
+            await d.everywhere(bearer, 401)
             again = await refreshed(d, one)
             for url in d.urls:
                 assert (await d.client.get(f"{url}/items/", headers=again)).status_code == 200
@@ -186,7 +141,7 @@ async def test_an_open_websocket_on_another_worker_is_closed(
 ) -> None:
     """A socket that was opened before the logout must not go on as the user who left."""
     async with deployment(running, tmp_path) as d:
-        who = await d.signed_in()
+        who = await signed_in(d)
         url = d.urls[-1].replace("http://", "ws://") + "/ws"
         token = who.tokens["access_token"]
         async with connect(url, subprotocols=["bearer", token], proxy=None) as socket:  # type: ignore[list-item]
@@ -205,7 +160,7 @@ async def test_a_worker_that_starts_later_refuses_what_was_ended_before(
     """RV-06: a restart must not revive a token."""
     database_url, _ = running
     async with deployment(running, tmp_path) as d:
-        who = await d.signed_in()
+        who = await signed_in(d)
         await d.client.post(f"{d.urls[0]}/logout", headers=who.bearer)
         late = fleet.start(fleet.settings(database_url, tmp_path), tmp_path)
         try:

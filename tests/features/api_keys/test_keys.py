@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Depends, WebSocket
 from sqlalchemy import text
-from tests.house import ADA, BOB, PATIENCE, House, open_house
-from tests.keyed import annex, heard, keyed_house, made, program, settled, signed_in, used
+from tests.house import ADA, BOB, PATIENCE, House, Opening, open_house
+from tests.keyed import a_job, an_account, annex, heard, keyed_house, made, rotated, settled, signed_in, used
 
 from watchword import User
 from watchword.core.errors import Unavailable
@@ -20,15 +19,8 @@ from watchword.flows import accounts
 
 
 @pytest.fixture
-async def house(tmp_path: Path, sqlite_url: str) -> AsyncIterator[House]:
-    async with keyed_house(tmp_path, sqlite_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def either(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
-    async with keyed_house(tmp_path, database_url) as opened:
-        yield opened
+def opening() -> Opening:
+    return keyed_house
 
 
 class TestMaking:
@@ -155,9 +147,7 @@ class TestAsking:
 
     async def test_a_service_account_s_key_is_asked_for_by_one_statement(self, either: House) -> None:
         admin = await signed_in(either, "watchword:admin")
-        account = await either.client.post("/service-accounts", json={"name": "ci"}, headers=admin.headers)
-        path = f"/service-accounts/{account.json()['id']}/api-keys"
-        one = program(await either.client.post(path, json={"name": "k"}, headers=admin.headers))
+        one = await a_job(either, admin, await an_account(either, admin))
         with either.statements() as first:
             assert (await used(either, one)).json()["owner"] == "service_account"
         assert len([statement for statement in first if statement.startswith("SELECT")]) == 1
@@ -271,9 +261,7 @@ class TestTheEnd:
     async def test_a_service_account_that_was_disabled_by_hand_has_no_keys(self, house: House) -> None:
         """With a statement of the operator's own, that knows nothing of keys."""
         admin = await signed_in(house, "watchword:admin")
-        account = await house.client.post("/service-accounts", json={"name": "ci"}, headers=admin.headers)
-        path = f"/service-accounts/{account.json()['id']}/api-keys"
-        one = program(await house.client.post(path, json={"name": "k"}, headers=admin.headers))
+        one = await a_job(house, admin, await an_account(house, admin))
         assert house.auth._home is not None
         async with house.auth._home.db.write() as connection:
             statement = "UPDATE watchword_service_accounts SET disabled_at = '2026-01-01 00:00:00'"
@@ -286,7 +274,7 @@ class TestRotation:
         login = await signed_in(either, "read")
         old = await made(either, login, "read", expires_in=86400 * 30, limit_per_minute=1000)
         await used(either, old)
-        new = program(await either.client.post(f"/api-keys/{old.id}/rotate", headers=login.headers))
+        new = await rotated(either, login, old)
         assert new.shown["expires_at"] == "2026-01-31T00:00:00Z"
         same = ("name", "scopes", "limit_per_minute")
         assert {name: new.shown[name] for name in same} == {name: old.shown[name] for name in same}
@@ -305,8 +293,7 @@ class TestRotation:
         login = await signed_in(either)
         old = await made(either, login)
         await used(either, old)
-        body = {"overlap": 0}
-        new = program(await either.client.post(f"/api-keys/{old.id}/rotate", json=body, headers=login.headers))
+        new = await rotated(either, login, old, overlap=0)
         assert (await used(either, old)).status_code == 401
         assert (await used(either, new)).status_code == 200
         assert new.shown["expires_at"] is None
@@ -323,8 +310,8 @@ class TestRotation:
         login = await signed_in(either)
         first = await made(either, login)
         await used(either, first)
-        second = program(await either.client.post(f"/api-keys/{first.id}/rotate", headers=login.headers))
-        third = program(await either.client.post(f"/api-keys/{second.id}/rotate", headers=login.headers))
+        second = await rotated(either, login, first)
+        third = await rotated(either, login, second)
         assert [(await used(either, one)).status_code for one in (first, second, third)] == [401, 200, 200]
 
 
@@ -498,11 +485,11 @@ class TestServiceAccounts:
         }
         assert (await client.get("/service-accounts", headers=admin.headers)).json() == [account]
         keys = f"/service-accounts/{account['id']}/api-keys"
-        one = program(await client.post(keys, json={"name": "k", "scopes": ["read"]}, headers=admin.headers))
+        one = await a_job(either, admin, f"/service-accounts/{account['id']}", "read")
         assert (await used(either, one, "/read")).status_code == 200
         assert (await used(either, one)).json()["sub"] == account["id"]
         assert (await used(either, one, "/row")).status_code == 401, "it is nobody, and has no row"
-        new = program(await client.post(f"{keys}/{one.id}/rotate", json={"overlap": 60}, headers=admin.headers))
+        new = await rotated(either, admin, one, keys, overlap=60)
         listed = await client.get(keys, headers=admin.headers)
         assert {key["id"] for key in listed.json()} == {one.id, new.id}
         assert (await client.delete(f"{keys}/{one.id}", headers=admin.headers)).status_code == 204
@@ -519,9 +506,8 @@ class TestServiceAccounts:
         self, either: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         admin = await signed_in(either, "watchword:admin")
-        account = (await either.client.post("/service-accounts", json={"name": "ci"}, headers=admin.headers)).json()
-        keys = await annex(either)
-        add, path = keys._keys.add, f"/service-accounts/{account['id']}"
+        path, keys = await an_account(either, admin), await annex(either)
+        add = keys._keys.add
 
         async def meanwhile(*arguments: object) -> object:
             assert (await either.client.delete(path, headers=admin.headers)).status_code == 204
@@ -533,8 +519,7 @@ class TestServiceAccounts:
 
     async def test_of_two_who_disable_one_at_once_one_succeeds(self, either: House) -> None:
         admin = await signed_in(either, "watchword:admin")
-        account = (await either.client.post("/service-accounts", json={"name": "ci"}, headers=admin.headers)).json()
-        path = f"/service-accounts/{account['id']}"
+        path = await an_account(either, admin)
         answers = await asyncio.gather(*(either.client.delete(path, headers=admin.headers) for _ in range(4)))
         assert sorted(one.status_code for one in answers) == [204, 404, 404, 404]
 
