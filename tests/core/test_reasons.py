@@ -215,7 +215,8 @@ class TestTheLastValueInsideABoundIsTaken:
         with pytest.raises(Unavailable) as refused:
             tokens.issue(*self._what(6100))
         assert refused.value.because == (
-            "the access token would be too long: the scopes and the hook's claims are too many together"
+            f"the access token of the user {'u' * 26} would be too long, so nobody could read it: "
+            "4 characters of scopes (at most 3072 are given), and the hook's claims"
         )
 
     def _issue(self, extra: int) -> str | None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.vectors import load
 
 from watchword.core import scopes
-from watchword.core.errors import InvalidRequest
+from watchword.core.errors import InvalidInput, InvalidRequest
 
 WORDS = st.from_regex(r"[\x21\x23-\x5B\x5D-\x7E]{1,64}", fullmatch=True)
 
@@ -55,7 +55,33 @@ def test_there_are_64_words_at_most() -> None:
     refused(" ".join(f"s{number}" for number in range(100_000)))
 
 
-@given(st.frozensets(WORDS, max_size=64))
+def long_ones(first: str, number: int) -> frozenset[str]:
+    """So many scopes of 64 characters."""
+    return frozenset(f"{first}{index:03}".ljust(64, "x") for index in range(number))
+
+
+def test_together_they_are_no_longer_than_a_token_can_carry() -> None:
+    assert len(scopes.text(long_ones("a", 47))) <= scopes.MAX_TEXT
+    assert scopes.parse(scopes.text(long_ones("a", 47))) == long_ones("a", 47)
+    with pytest.raises(InvalidRequest, match="more than 3072 characters"):
+        scopes.parse(scopes.text(long_ones("a", 48)))
+
+
+def test_a_sum_is_refused_above_the_bound_unless_it_only_takes_away() -> None:
+    """What hosts wrote into their own tables may be above it; it can always become less."""
+    much = long_ones("a", 60)
+    with pytest.raises(InvalidInput) as caught:
+        scopes.accept(much)
+    assert "3072 characters" in caught.value.fields["scopes"]
+    with pytest.raises(InvalidInput):
+        scopes.accept(much | {"more"}, much)
+    less = frozenset(sorted(much)[1:])
+    assert scopes.accept(less, much) == less
+    assert scopes.accept(much, much) == much
+    assert scopes.accept(long_ones("a", 47)) == long_ones("a", 47)
+
+
+@given(st.frozensets(WORDS, max_size=40))
 def test_what_is_written_is_read(words: frozenset[str]) -> None:
     assert scopes.parse(scopes.text(words)) == words
 

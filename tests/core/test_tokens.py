@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core import forge
 
-from watchword.core import jose, keys, strict_json, tokens
+from watchword.core import jose, keys, scopes, strict_json, tokens
 from watchword.core.errors import ExpiredToken, InvalidGrant, InvalidToken, MalformedToken
 from watchword.core.models import FrozenDict
 from watchword.core.policy import LEEWAY, MAX_ACCESS_TTL, Policy
@@ -43,6 +43,20 @@ def refused(token: str, timestamp: float = T, **how: Any) -> str:
 
 
 # Issuing
+
+
+@pytest.mark.parametrize("alg", jose.SIGNING_ALGORITHMS)
+def test_as_many_scopes_as_may_be_given_fit_beside_the_largest_claims(alg: str) -> None:
+    """Two roles that were given could make every login of whoever has both fail."""
+    granted = frozenset(f"{number:02}".ljust(63, "x") for number in range(47)) | {"x" * 62, "x"}
+    assert len(scopes.text(granted)) == scopes.MAX_TEXT
+    assert scopes.accept(granted) == granted
+    claims = tokens.accept_claims({"x": "y" * (tokens.MAX_EXTRA - len('{"x":""}'))})
+    policy = Policy(issuer=f"https://{'a' * 60}.example.com/{'b' * 40}", audience=f"https://{'c' * 60}.example.com/")
+    session = forge.session(user_id="u" * 64, methods=frozenset({"magic_link", "mfa", "otp", "pwd"}))
+    ring = forge.ring(forge.record(1, alg))
+    token = tokens.issue(ring, policy, session, granted, JTI, NOW, claims)
+    assert read(token, policy=policy, ring=ring).principal.scopes == granted
 
 
 def test_an_issued_token_is_read_as_what_was_put_in() -> None:

@@ -190,6 +190,76 @@ class TestChangingARole:
         assert await may(kit, ada) == frozenset()
 
 
+def long_ones(first: str, number: int = 24) -> frozenset[str]:
+    """So many scopes of 64 characters: two times 24 are more than a token can carry."""
+    return frozenset(f"{first}{index:03}".ljust(64, "x") for index in range(number))
+
+
+class TestMoreThanATokenCanCarry:
+    """The attack: whoever may change roles gives so many long scopes that nobody who has them can sign in or refresh, the
+    administrators first of all."""
+
+    async def test_a_second_role_that_is_too_much_is_not_given(self, kit: Kit, heard: list[Event]) -> None:
+        user = await accounts.add(kit, ADA, PASSWORD, None, frozenset())
+        await roles.put(kit, "one", long_ones("a"))
+        await roles.put(kit, "two", long_ones("b"))
+        await roles.give(kit, user.id, "one")
+        with pytest.raises(InvalidInput, match="more scopes than a token can carry"):
+            await roles.give(kit, user.id, "two")
+        assert await may(kit, user.id) == long_ones("a")
+        assert RoleGiven(user.id, "two") not in heard
+        assert (await login(kit)).scopes == long_ones("a")
+
+    async def test_nor_is_a_role_made_so_large_for_one_who_has_it(
+        self, kit: Kit, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where that is the last of many members; then it is not changed for any of them."""
+        monkeypatch.setattr(roles, "BATCH", 2)
+        for number in range(5):
+            last = await member(kit, f"user{number}@example.com")
+            await roles.put(kit, "one", READ)
+            await roles.give(kit, last, "one")
+        await accounts.grant(kit, max(await roles.members(kit, "one")), long_ones("a"))
+        with pytest.raises(InvalidInput, match="more scopes than a token can carry"):
+            await roles.put(kit, "one", READ | long_ones("b"))
+        assert (await roles.find(kit, "one")).scopes == READ
+        await everybody_has_what_is_said(kit)
+        await roles.put(kit, "one", WRITE)
+        await roles.put(kit, "other", long_ones("b"))
+
+    async def test_nor_is_so_much_granted_directly_with_roles_or_without(self, kit: Kit) -> None:
+        ada, bob = await member(kit), await member(kit, BOB, *long_ones("a"))
+        await roles.put(kit, "one", long_ones("a"))
+        await roles.give(kit, ada, "one")
+        for one in (ada, bob):
+            for act in (accounts.grant(kit, one, long_ones("b")), accounts.set_scopes(kit, one, long_ones("c", 48))):
+                with pytest.raises(InvalidInput, match="more scopes than a token can carry"):
+                    await act
+            assert await may(kit, one) == long_ones("a")
+        with pytest.raises(InvalidInput, match="more scopes than a token can carry"):
+            await accounts.add(kit, "carol@example.com", None, None, long_ones("c", 48))
+        with pytest.raises(InvalidInput, match="more scopes than a token can carry"):
+            await roles.put(kit, "three", long_ones("c", 48))
+
+    async def test_whoever_has_too_much_can_always_be_given_less(self, kit: Kit) -> None:
+        """What a host wrote into its table, or was given by an older version."""
+        await roles.put(kit, "one", long_ones("a"))
+        ada = await member(kit, ADA, *long_ones("b", 48))
+        with pytest.raises(InvalidInput):
+            await roles.give(kit, ada, "one")
+        await kit.roles.put("one", long_ones("a"), None)
+        holding = await roles.of_user(kit, ada)
+        assert holding is not None
+        names = frozenset({"one"})
+        await kit.roles.hold(ada, long_ones("b", 48), names, kit.clock.now(), replacing=holding.generation)
+        await roles.settle(kit, ada)
+        await roles.put(kit, "one", long_ones("a", 20))
+        await accounts.revoke(kit, ada, [min(long_ones("b"))])
+        await roles.take(kit, ada, "one")
+        assert await may(kit, ada) == long_ones("b", 48) - {min(long_ones("b"))}
+        await everybody_has_what_is_said(kit)
+
+
 class TestAnAccountThatGoes:
     async def test_its_roles_go_with_it(self, kit: Kit) -> None:
         ada = await member(kit)

@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 from tests.house import ADA, CHEAP, PASSWORD, House
 
 from watchword import Auth, Principal, Session, Settings
+from watchword.flows import session
 from watchword.testing import FrozenClock
 
 Hook = Callable[[Session], Any]
@@ -75,11 +76,19 @@ async def test_the_hook_adds_claims_at_login_and_at_each_refresh(house: House, s
     assert calls[0].user_id == calls[1].user_id == found["sub"]
 
 
-async def test_claims_and_scopes_that_make_a_token_too_long_give_no_token(house: House, switch: Switch) -> None:
-    """A token over 8 KB would be handed out, and then refused by every route: signed in, and locked out."""
+async def test_claims_and_scopes_that_make_a_token_too_long_give_no_token(
+    house: House, switch: Switch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token over 8 KB would be handed out, and then refused by every route: signed in, and locked out. Nor does each try
+    leave a session that nobody has, which would push out those of the user."""
+    kit = await house.kit()
+    user = await kit.users.find(ADA)
+    assert user is not None
     await house.grant(ADA, *(f"{number:02}{'x' * 62}" for number in range(64)))
     switch.hook = lambda _: {"long": "x" * 2000}
     assert (await house.try_login()).status_code == 503
+    assert "4159 characters of scopes (at most 3072 are given)" in caplog.text
+    assert await session.of_user(kit, user.user.id) == []
     switch.hook = lambda _: {"long": "x" * 500}
     assert (await house.me(await house.login())).status_code == 200
 

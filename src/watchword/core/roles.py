@@ -41,9 +41,14 @@ class Holding:
         return frozenset(role.name for role in self.roles if not role.removed)
 
     @property
+    def of_roles(self) -> frozenset[str]:
+        """What the roles give."""
+        return frozenset[str]().union(*(role.scopes for role in self.roles if not role.removed))
+
+    @property
     def scopes(self) -> frozenset[str]:
         """What the user may do: the direct scopes, and those of the roles."""
-        return self.direct.union(*(role.scopes for role in self.roles if not role.removed))
+        return self.direct | self.of_roles
 
     @property
     def is_idle(self) -> bool:

@@ -7,10 +7,13 @@ and `items:a:*`, and not `items`. There is no wildcard for everything: a bare `*
 import re
 from collections.abc import Iterable
 
-from watchword.core.errors import InvalidRequest
+from watchword.core.errors import InvalidInput, InvalidRequest
 
 TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,64}")
 MAX_SCOPES = 64
+MAX_TEXT = 3072
+"""Characters of a set as `text` writes it: with that many, and tokens.MAX_EXTRA, a token stays readable (jose.MAX_TOKEN)."""
+
 WILDCARD = ":*"
 
 ADMIN = "watchword:admin"
@@ -18,14 +21,29 @@ ADMIN = "watchword:admin"
 
 
 def parse(text: str) -> frozenset[str]:
-    """The set that a space-separated `scope` names. Raises InvalidRequest for an odd character or too many words."""
+    """The set that a space-separated `scope` names. Raises InvalidRequest for an odd character, and for too many or too long
+    words."""
     words = frozenset(text.split(" ")) - {""}
     if len(words) > MAX_SCOPES or not all(TOKEN.fullmatch(word) for word in words):
         raise InvalidRequest(
             f'a scope is 1 to 64 visible ASCII characters without " and \\, and at most {MAX_SCOPES} go together',
             detail="The scope is malformed.",
         )
+    if _is_too_long(words):
+        raise InvalidRequest(
+            f"the scopes are more than {MAX_TEXT} characters together",
+            detail=f"The scopes are more than {MAX_TEXT} characters together.",
+        )
     return words
+
+
+def accept(new: frozenset[str], old: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The set, if a token can carry it, or if it has nothing that `old` has not: whatever takes away is never refused. Raises
+    InvalidInput."""
+    if not new <= old and _is_too_long(new):
+        why = f"A user can have {MAX_TEXT} characters of scopes, those of roles included. A wildcard (items:*) is shorter."
+        raise InvalidInput("more scopes than a token can carry", fields={"scopes": why})
+    return new
 
 
 def text(scopes: Iterable[str]) -> str:
@@ -47,6 +65,10 @@ def narrowed(old: frozenset[str], may: frozenset[str]) -> frozenset[str]:
     """What two sets have in common: the words of each that the other covers. `items:*` and `items:read` have `items:read` in
     common, whichever of them is the old one."""
     return _below(old, may) | _below(may, old)
+
+
+def _is_too_long(words: frozenset[str]) -> bool:
+    return len(text(words)) > MAX_TEXT
 
 
 def _below(words: frozenset[str], held: frozenset[str]) -> frozenset[str]:

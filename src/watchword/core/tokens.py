@@ -110,7 +110,10 @@ def issue(
     }
     token = jose.sign(ring.signer(now), TYP, strict_json.dumps(payload))
     if len(token) > jose.MAX_TOKEN:
-        raise Unavailable("the access token would be too long: the scopes and the hook's claims are too many together")
+        raise Unavailable(
+            f"the access token of the user {session.user_id} would be too long, so nobody could read it: "
+            f"{len(payload['scope'])} characters of scopes (at most {scopes.MAX_TEXT} are given), and the hook's claims"
+        )
     return token
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from watchword.core import emails, lookalikes, opaque
+from watchword.core import scopes as words
 from watchword.core.errors import InvalidInput, NotFound
 from watchword.core.events import (
     Event,
@@ -25,7 +26,8 @@ async def add(
     kit: Kit, email: str, password: str | None, username: str | None, scopes: frozenset[str], *, by: str | None = None
 ) -> Account:
     """Make an account; without a password its owner chooses one by a mailed link. Raises InvalidInput (also when address or
-    username is taken) and WeakPassword."""
+    username is taken, and for more scopes than a token can carry) and WeakPassword."""
+    words.accept(scopes)
     email = emails.accept_email(email)
     username = None if username is None else lookalikes.accept(emails.accept_username(username))
     new_hash = None

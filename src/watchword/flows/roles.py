@@ -12,6 +12,7 @@ from watchword.core.errors import AuthError, NotFound
 from watchword.core.events import RoleChanged, RoleGiven, RoleRemoved, RoleTaken, ScopesChanged
 from watchword.core.models import Account
 from watchword.core.roles import Holding, Role
+from watchword.core.scopes import accept as accept_scopes
 from watchword.flows.kit import Kit
 
 logger: logging.Logger = logging.getLogger("watchword.roles")
@@ -19,19 +20,23 @@ logger: logging.Logger = logging.getLogger("watchword.roles")
 BATCH = 100
 """Members of a role that are read at once. Each is then brought to it in a transaction of his own."""
 
+NOTHING: frozenset[str] = frozenset()
+
 CURE = "See what there is: watchword roles list"
 
 
 async def put(
     kit: Kit, name: str, scopes: frozenset[str], description: str | None = None, *, by: str | None = None
 ) -> Role:
-    """Make a role or change it, and bring everybody to it who has it. Raises InvalidInput.
+    """Make a role or change it, and bring everybody to it who has it. Raises InvalidInput, also where a member would get more
+    scopes than a token can carry (core/scopes): then nothing is changed.
 
     Present access tokens of those whose scopes change are revoked, and their sessions live on.
     """
     name = roles.accept_name(name)
     if description is not None:
         roles.accept_description(description)
+    await _refuse_too_much(kit, name, scopes)
     while (role := await kit.roles.put(name, scopes, description)) is None:
         await settle_members(kit, name)
     kit.announce(RoleChanged(None, name, by=by))
@@ -60,13 +65,14 @@ async def find(kit: Kit, name: str) -> Role:
 
 
 async def give(kit: Kit, user_id: str, name: str, *, by: str | None = None) -> frozenset[str]:
-    """Give a role to a user; what they may do then. Raises NotFound for a user or role that is not there."""
+    """Give a role to a user; what they may do then. Raises NotFound for a user or role that is not there, and InvalidInput
+    where it would be more scopes than a token can carry."""
 
     def with_it(holding: Holding) -> frozenset[str]:
         return holding.names | {name}
 
     role = await find(kit, name)
-    while not await _change(kit, user_id, with_it, RoleGiven(user_id, role.name, by=by)):
+    while not await _change(kit, user_id, with_it, RoleGiven(user_id, role.name, by=by), more=role.scopes):
         role = await find(kit, name)
     return await _settled(kit, user_id, by=by)
 
@@ -104,17 +110,19 @@ async def change_direct(
     kit: Kit, user_id: str, change: Callable[[frozenset[str]], frozenset[str]], *, by: str | None = None
 ) -> frozenset[str]:
     """Change what is granted to a user directly; what they may do then. Whoever was overtaken reads again, so no change is
-    lost, also not to somebody who gives the user the first role at the same time. Raises NotFound."""
+    lost, also not to somebody who gives the user the first role at the same time. Raises NotFound, and InvalidInput for more
+    scopes than a token can carry, those of roles included."""
     while True:
         holding = await of_user(kit, user_id)
         now = kit.clock.now()
         if holding is not None and not holding.is_idle:
             new = change(holding.direct)
+            accept_scopes(new | holding.of_roles, holding.scopes)
             if await kit.roles.hold(user_id, new, holding.names, now, replacing=holding.generation):
                 return await _settled(kit, user_id, by=by)
             continue
         old = (await _get(kit, user_id)).scopes
-        revoked = await kit.users.set_scopes(user_id, change(old), now, replacing=old)
+        revoked = await kit.users.set_scopes(user_id, accept_scopes(change(old), old), now, replacing=old)
         if revoked is None:
             continue
         kit.announce(ScopesChanged(user_id, by=by), revoked)
@@ -175,8 +183,26 @@ def no_such_role() -> NotFound:
     return NotFound("no such role", detail=f"There is no role of this name. {CURE}")
 
 
+async def _refuse_too_much(kit: Kit, name: str, scopes: frozenset[str]) -> None:
+    """Raise InvalidInput where a member of the role would get more scopes than a token can carry. Nobody is looked at where it
+    gives nothing new. Whoever gets something else at the same moment may slip through: their logins are refused then."""
+    old = NOTHING.union(*(role.scopes for role in await kit.roles.listed() if role.name == name))
+    accept_scopes(scopes, old)
+    after = ""
+    while not scopes <= old and (page := await kit.roles.members(name, after, BATCH)):
+        for holding in (await of_users(kit, page)).values():
+            if name in holding.names:
+                accept_scopes(holding.scopes | scopes, holding.scopes)
+        after = page[-1]
+
+
 async def _change(
-    kit: Kit, user_id: str, names: Callable[[Holding], frozenset[str]], event: RoleGiven | RoleTaken
+    kit: Kit,
+    user_id: str,
+    names: Callable[[Holding], frozenset[str]],
+    event: RoleGiven | RoleTaken,
+    *,
+    more: frozenset[str] = NOTHING,
 ) -> bool:
     """Give or take roles; whether that was done, or was so already. Not, when somebody was quicker, or a role has gone.
 
@@ -192,6 +218,8 @@ async def _change(
     if wanted == holding.names:
         return True
     direct = account.scopes if holding.is_idle else holding.direct
+    had = direct | holding.of_roles
+    accept_scopes(had | more, had)
     done = await kit.roles.hold(user_id, direct, wanted, kit.clock.now(), replacing=holding.generation)
     if done:
         kit.announce(event)

@@ -23,7 +23,7 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
     """Open a session for a proven user and hand out its first tokens.
 
     `asked` is what the client asks for; None asks for all. Raises InvalidGrant when the user was disabled or deleted, or
-    the password changed, since the proof.
+    the password changed, since the proof, and Unavailable when the access token would be too long.
     """
     now = kit.clock.now()
     await kit.keyring.follow(heard=kit.revocations.fresh())
@@ -32,12 +32,14 @@ async def open(  # noqa: A001 - `session.open(...)` is the sentence
     for _ in range(ATTEMPTS):
         session = _new(kit, proof, user, asked, client, now)
         claims = await extra_claims(kit, session) if kit.claims else None
+        ring = kit.keyring.ring  # the tokens are made first: where that fails, no session is left that nobody has
+        made = tokens.pair(ring, kit.policy, session, session.scopes, r, kit.entropy(16), now, claims)
         for one in await kit.sessions.open(session, r):
             kit.announce(SessionClosed(user.id, one.session_id), [one], client)
         user = await _still_proven(kit, proof, session, now, client)
         if scopes.grant(asked, user.scopes) == session.scopes:
             kit.announce(LoggedIn(user.id, session.id), client=client)
-            return tokens.pair(kit.keyring.ring, kit.policy, session, session.scopes, r, kit.entropy(16), now, claims)
+            return made
         await kit.sessions.close(session.id, None, now)
     raise InvalidGrant("the user's scopes keep changing")
 
