@@ -138,7 +138,7 @@ class Users(Protocol[U_co]):
         """Replace what the user may do. Live sessions follow, and their present access tokens are revoked.
 
         None, and no change, when there is no such user or they may not do exactly `replacing` any more: of any number of
-        callers that replace one set exactly one succeeds.
+        callers that replace one set exactly one succeeds. How a set is written does not matter.
 
         A refresh that runs at the same time either gets the new scopes or a token that is revoked here.
         """

@@ -1,12 +1,14 @@
 """What mails and owners do to accounts, where others are quicker, and on a host's own table."""
 
 import dataclasses
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from tests.flows.conftest import Worker
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD
 
@@ -19,7 +21,9 @@ from watchword.flows import password as passwords
 from watchword.flows.annex import Annex
 from watchword.flows.kit import Kit
 from watchword.flows.register import register
-from watchword.ports import Ending, Particulars
+from watchword.ports import Altered, Ending, Particulars
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.tables import users as table
 from watchword.testing import FrozenClock
 
 
@@ -303,6 +307,41 @@ async def test_a_profile_that_two_change_at_once_has_both_changes(mailing: Kit) 
     found = await mailing.users.get(user.id)
     assert found is not None
     assert getattr(found.user, "profile") == {"first": True, "second": True}  # noqa: B009 - of the port's Account
+
+
+@pytest.mark.parametrize("written", ['{"a":1}', '{ "a" : 1.0 }', "{}", "", '{"word": "\\uac00"}'])
+async def test_a_profile_that_somebody_wrote_into_the_table_is_changed_as_any_other(
+    mailing: Kit, database_url: str, written: str
+) -> None:
+    """An operator's own SQL writes no JSON as ours. Whoever changed such a profile compared the texts, found that
+    somebody was quicker, and read again without end."""
+    user = await user_of(mailing)
+    db = Database(database_url)
+    db.settle(here=True)
+    async with db.write() as connection:
+        await connection.execute(update(table).where(table.c.id == user.id).values(profile=written))
+    await db.close()
+    who = signed_in(mailing, user)
+    assert mailing.accounts is not None
+    more: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda old: {**old, "more": True}  # noqa: E731
+    await particulars.change_profile(mailing, mailing.accounts, who, language=None, profile=more)
+    found = await mailing.users.get(user.id)
+    assert found is not None
+    expected = {**json.loads(written or "{}"), "more": True}
+    assert getattr(found.user, "profile") == expected  # noqa: B009 - of the port's Account
+
+
+async def test_a_profile_that_always_changes_is_left_alone(mailing: Kit) -> None:
+    """The attack: a table that never finds what it has just told keeps a worker at one request for ever."""
+    who = signed_in(mailing, await user_of(mailing))
+
+    class Never:
+        async def alter(self, *_: Any, **__: Any) -> Any:
+            return Altered(done=False)
+
+    never: Any = Never()
+    with pytest.raises(Unavailable, match="keeps changing"):
+        await particulars.change_profile(mailing, never, who, language=None, profile=dict)
 
 
 async def test_an_account_that_other_rows_hold_on_to_is_tried_again(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from sqlalchemy import update
 from tests.flows.conftest import Worker
 from tests.house import ADA, BOB, PASSWORD
 from tests.interleaved import Act, interleaved, killed_after
@@ -16,6 +17,8 @@ from watchword.core.models import NOWHERE, Account, Revoked, Tokens
 from watchword.flows import accounts, authenticate, particulars, password, roles, session, upkeep
 from watchword.flows.kit import Kit
 from watchword.ports import NewUser
+from watchword.stores.sql.engine import Database
+from watchword.stores.sql.tables import users as table
 
 READ, WRITE = frozenset({"items:read"}), frozenset({"items:read", "items:write"})
 NOBODY = "a" * 26
@@ -193,6 +196,76 @@ class TestChangingARole:
 def long_ones(first: str, number: int = 24) -> frozenset[str]:
     """So many scopes of 64 characters: two times 24 are more than a token can carry."""
     return frozenset(f"{first}{index:03}".ljust(64, "x") for index in range(number))
+
+
+class TestWhatSomebodyWroteIntoTheTable:
+    """An operator's own SQL does not write scopes in the order of ours."""
+
+    @staticmethod
+    async def write(url: str, user_id: str, scopes: str) -> None:
+        db = Database(url)
+        db.settle(here=True)
+        async with db.write() as connection:
+            await connection.execute(update(table).where(table.c.id == user_id).values(scopes=scopes))
+        await db.close()
+
+    @pytest.mark.parametrize("written", ["b a", "a  b", " a b", "a b a"])
+    async def test_it_is_changed_as_any_other(self, kit: Kit, database_url: str, written: str) -> None:
+        """Each act compared the text in the table with ours, found itself overtaken, and read again without end."""
+        ada = await member(kit)
+        await self.write(database_url, ada, written)
+        assert await accounts.grant(kit, ada, ["c"]) == {"a", "b", "c"} == await may(kit, ada)
+        await self.write(database_url, ada, written)
+        await roles.put(kit, "writer", WRITE)
+        assert await roles.give(kit, ada, "writer") == WRITE | {"a", "b"}
+        await self.write(database_url, ada, written)
+        assert await roles.take(kit, ada, "writer") == {"a", "b"} == await may(kit, ada)
+
+    @pytest.mark.parametrize("name", ["grant", "give", "put", "take"])
+    async def test_a_table_that_always_says_that_it_was_changed_ends_the_act(
+        self, kit: Kit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+    ) -> None:
+        """The attack: a host's table compares how scopes are written. Whoever changed such an account, and upkeep, went on
+        for ever."""
+        await village(kit)
+        acts: dict[str, Act] = {
+            "grant": lambda kit: accounts.grant(kit, "bob", ["c"]),
+            "give": lambda kit: roles.give(kit, "bob", "writer"),
+            "put": lambda kit: roles.put(kit, "writer", READ),
+            "take": lambda kit: roles.take(kit, "ada", "writer"),
+        }
+
+        async def overtaken(*_: object, **__: object) -> None:
+            return None
+
+        monkeypatch.setattr(roles, "ATTEMPTS", 3)
+        monkeypatch.setattr(kit.users, "set_scopes", overtaken)
+        with pytest.raises(Unavailable, match="keeps changing"):
+            await acts[name](kit)
+        await roles.settle_left(kit, 100)
+        assert name == "grant" or "keeps changing" in caplog.text
+        monkeypatch.undo()
+        await upkeep.run(kit)
+        await everybody_has_what_is_said(kit)
+
+    @pytest.mark.parametrize("name", ["give", "take", "put"])
+    async def test_roles_that_always_say_so_end_it_too(
+        self, kit: Kit, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        await village(kit)
+        acts: dict[str, Act] = {
+            "give": lambda kit: roles.give(kit, "bob", "writer"),
+            "take": lambda kit: roles.take(kit, "ada", "writer"),
+            "put": lambda kit: roles.put(kit, "writer", READ),
+        }
+
+        async def overtaken(*_: object, **__: object) -> None:
+            return None
+
+        monkeypatch.setattr(roles, "ATTEMPTS", 3)
+        monkeypatch.setattr(kit.roles, "put" if name == "put" else "hold", overtaken)
+        with pytest.raises(Unavailable, match="keeps changing"):
+            await acts[name](kit)
 
 
 class TestMoreThanATokenCanCarry:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from watchword.core import emails, lookalikes, mail
-from watchword.core.errors import AuthError, InvalidInput, InvalidToken, UsernameTaken
+from watchword.core.errors import AuthError, InvalidInput, InvalidToken, Unavailable, UsernameTaken
 from watchword.core.events import DeletionCancelled, DeletionPlanned, ProfileChanged, UserDeleted, UsernameChanged
 from watchword.core.models import NOWHERE, Account, Client, Principal, Revoked, User
 from watchword.flows import authenticate, notices, post
@@ -16,6 +16,9 @@ from watchword.ports import Accounts, Ending, Particulars
 
 EVENTS, MOST_EVENTS = 500, 10_000
 """Events of an export that are read at once, and in all."""
+
+ATTEMPTS = 100
+"""How often whoever was overtaken tries again."""
 
 MAX_LANGUAGE = 35
 """Characters of a language tag. RFC 5646 4.4.1."""
@@ -51,10 +54,11 @@ async def change_profile(
     profile: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None,
 ) -> None:
     """Keep what the application lets owners keep; None leaves it as it is. `profile` makes the new one of the old; whoever was
-    overtaken reads again, so no change is lost. Raises InvalidInput for what is no language, and what `profile` raises."""
+    overtaken reads again, so no change is lost. Raises InvalidInput for what is no language, Unavailable for whoever is
+    overtaken again and again, and what `profile` raises."""
     if language is not None and (len(language) > MAX_LANGUAGE or mail.LANGUAGE.fullmatch(language) is None):
         raise InvalidInput("not a language", fields={"language": "This is not a language tag, such as en or ko."})
-    while True:
+    for _ in range(ATTEMPTS):
         user = await authenticate.user(kit, who)
         old = getattr(user, "profile", {})
         changes, expecting = Particulars(), Particulars()
@@ -68,6 +72,7 @@ async def change_profile(
         if altered.done:
             kit.announce(ProfileChanged(user.id))
             return
+    raise Unavailable(f"the profile of the user {who.user_id} keeps changing")
 
 
 async def delete(kit: Kit, who: Principal, client: Client = NOWHERE) -> Account | None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from watchword.core import roles
-from watchword.core.errors import AuthError, NotFound
+from watchword.core.errors import AuthError, NotFound, Unavailable
 from watchword.core.events import RoleChanged, RoleGiven, RoleRemoved, RoleTaken, ScopesChanged
 from watchword.core.models import Account
 from watchword.core.roles import Holding, Role
@@ -19,6 +19,9 @@ logger: logging.Logger = logging.getLogger("watchword.roles")
 
 BATCH = 100
 """Members of a role that are read at once. Each is then brought to it in a transaction of his own."""
+
+ATTEMPTS = 100
+"""How often whoever was overtaken tries again. Then it is no race: say, a host's table compares how scopes are written."""
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -37,11 +40,14 @@ async def put(
     if description is not None:
         roles.accept_description(description)
     await _refuse_too_much(kit, name, scopes)
-    while (role := await kit.roles.put(name, scopes, description)) is None:
+    for _ in range(ATTEMPTS):
+        role = await kit.roles.put(name, scopes, description)
+        if role is not None:
+            kit.announce(RoleChanged(None, name, by=by))
+            await settle_members(kit, name, by=by)
+            return role
         await settle_members(kit, name)
-    kit.announce(RoleChanged(None, name, by=by))
-    await settle_members(kit, name, by=by)
-    return role
+    raise _keeps_changing(f"the role {name}")
 
 
 async def remove(kit: Kit, name: str, *, by: str | None = None) -> None:
@@ -71,10 +77,11 @@ async def give(kit: Kit, user_id: str, name: str, *, by: str | None = None) -> f
     def with_it(holding: Holding) -> frozenset[str]:
         return holding.names | {name}
 
-    role = await find(kit, name)
-    while not await _change(kit, user_id, with_it, RoleGiven(user_id, role.name, by=by), more=role.scopes):
+    for _ in range(ATTEMPTS):
         role = await find(kit, name)
-    return await _settled(kit, user_id, by=by)
+        if await _change(kit, user_id, with_it, RoleGiven(user_id, role.name, by=by), more=role.scopes):
+            return await _settled(kit, user_id, by=by)
+    raise _keeps_changing(f"what the user {user_id} has")
 
 
 async def take(kit: Kit, user_id: str, name: str, *, by: str | None = None) -> frozenset[str]:
@@ -85,9 +92,10 @@ async def take(kit: Kit, user_id: str, name: str, *, by: str | None = None) -> f
             raise NotFound("the user does not have the role", detail="The user does not have this role.")
         return holding.names - {name}
 
-    while not await _change(kit, user_id, without_it, RoleTaken(user_id, name, by=by)):
-        pass
-    return await _settled(kit, user_id, by=by)
+    for _ in range(ATTEMPTS):
+        if await _change(kit, user_id, without_it, RoleTaken(user_id, name, by=by)):
+            return await _settled(kit, user_id, by=by)
+    raise _keeps_changing(f"what the user {user_id} has")
 
 
 async def of_users(kit: Kit, user_ids: Iterable[str]) -> dict[str, Holding]:
@@ -112,7 +120,7 @@ async def change_direct(
     """Change what is granted to a user directly; what they may do then. Whoever was overtaken reads again, so no change is
     lost, also not to somebody who gives the user the first role at the same time. Raises NotFound, and InvalidInput for more
     scopes than a token can carry, those of roles included."""
-    while True:
+    for _ in range(ATTEMPTS):
         holding = await of_user(kit, user_id)
         now = kit.clock.now()
         if holding is not None and not holding.is_idle:
@@ -128,15 +136,17 @@ async def change_direct(
         kit.announce(ScopesChanged(user_id, by=by), revoked)
         if await _nobody_gives(kit, user_id, change(old)):
             return change(old)
+    raise _keeps_changing(f"what the user {user_id} may do")
 
 
 async def settle(kit: Kit, user_id: str, *, by: str | None = None) -> frozenset[str] | None:
     """Bring an account to what its user holds; what they may do then, None where there is no such account.
 
     The account is read before the holding: whoever has read an old holding then finds another account than he has read, and
-    reads again. So of any number of callers the last one writes what is held then.
+    reads again. So of any number of callers the last one writes what is held then. Raises Unavailable for whoever is overtaken
+    again and again.
     """
-    while True:
+    for _ in range(ATTEMPTS):
         found = await kit.users.get(user_id)
         holding = await of_user(kit, user_id)
         if found is None:
@@ -152,6 +162,7 @@ async def settle(kit: Kit, user_id: str, *, by: str | None = None) -> frozenset[
             kit.announce(ScopesChanged(user_id, by=by), revoked)
         if await kit.roles.settle(holding):
             return holding.scopes
+    raise _keeps_changing(f"what the user {user_id} may do")
 
 
 async def settle_members(kit: Kit, name: str, *, by: str | None = None) -> int:
@@ -181,6 +192,12 @@ async def settle_left(kit: Kit, limit: int) -> int:
 def no_such_role() -> NotFound:
     """What is said of a name that no role has."""
     return NotFound("no such role", detail=f"There is no role of this name. {CURE}")
+
+
+def _keeps_changing(what: str) -> Unavailable:
+    return Unavailable(
+        f"{what} keeps changing, or set_scopes(replacing=…) of the table compares more than sets of words"
+    )
 
 
 async def _refuse_too_much(kit: Kit, name: str, scopes: frozenset[str]) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.core.mail import Queued
 from watchword.core.models import Revoked
@@ -49,9 +50,9 @@ class SqlAccounts:
             values["username_skeleton"] = values["username"] and skeleton_of(values["username"])
         if ending is not Ending.NONE or "email" in values:
             values["epoch"] = users.c.epoch + 1
-        expected = [users.c[name].is_not_distinct_from(value) for name, value in _columns(expecting).items()]
         try:
             async with self._db.write() as connection:
+                expected = await _expected(connection, user_id, expecting)
                 if not await change(connection, and_(users.c.id == user_id, *expected), values):
                     return Altered(done=False)
                 if using is not None and await use(connection, using.purpose, using.key, now, using.value) is None:
@@ -85,6 +86,17 @@ class SqlAccounts:
     async def remove_due(self, user_id: str, now: datetime) -> tuple[Revoked, ...] | None:
         """See `ports.Accounts.remove_due`."""
         return await erase(self._db, and_(users.c.id == user_id, users.c.deletes_at <= now), user_id, now)
+
+
+async def _expected(connection: AsyncConnection, user_id: str, expecting: Particulars) -> list[ColumnElement[bool]]:
+    """What the row must be. Of a profile it is the very text that is there, if that says what is expected, however somebody
+    wrote it."""
+    columns = _columns(expecting)
+    if "profile" in columns:
+        stored = (await connection.execute(select(users.c.profile).where(users.c.id == user_id))).scalar()
+        if _columns({"profile": json.loads(stored) if stored else {}})["profile"] == columns["profile"]:
+            columns["profile"] = stored
+    return [users.c[name].is_not_distinct_from(value) for name, value in columns.items()]
 
 
 def _columns(particulars: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,11 +150,14 @@ class SqlUsers:
     async def set_scopes(
         self, user_id: str, scopes: frozenset[str], now: datetime, *, replacing: frozenset[str] | None = None
     ) -> tuple[Revoked, ...] | None:
-        """See `ports.Users.set_scopes`."""
+        """See `ports.Users.set_scopes`. It replaces the very text that was read, however somebody wrote the set there."""
         which = users.c.id == user_id
-        if replacing is not None:
-            which = which & (users.c.scopes == text_of(replacing))
         async with self._db.write() as connection:
+            if replacing is not None:
+                stored = (await connection.execute(select(users.c.scopes).where(which))).scalar()
+                if stored is None or frozenset(stored.split()) != replacing:
+                    return None
+                which = which & (users.c.scopes == stored)
             if not await change(connection, which, {"scopes": text_of(scopes)}):
                 return None
             return await change_scopes(connection, user_id, scopes, now)
