@@ -317,7 +317,8 @@ class Auth(Generic[U]):
     def weaknesses(self) -> "Iterator[Refusal]":
         """Why it does not start inside its application, beside what its settings were refused for."""
         debug = self._app is not None and self._app.debug
-        return refusals.of_application(debug=debug, loopback=self.policy.loopback)
+        unmailed = [type(one).__name__ for one in self._features if one.mails and not self.policy.mails]
+        return refusals.of_application(debug=debug, loopback=self.policy.loopback, unmailed=unmailed)
 
     def whereabouts(self) -> "Settings":
         """The settings, with the database of the application's engine in them where it gave one."""

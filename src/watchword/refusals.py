@@ -5,7 +5,7 @@ Each yields a `Refusal`, so that a start is refused with the first of them and t
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.utils import parseaddr
@@ -126,14 +126,23 @@ def homeless(settings: "Settings") -> Iterator[Refusal]:
         )
 
 
-def of_application(*, debug: bool, loopback: bool) -> Iterator[Refusal]:
-    """Why a start inside an application is refused, whatever the settings are."""
+def of_application(*, debug: bool, loopback: bool, unmailed: Sequence[str] = ()) -> Iterator[Refusal]:
+    """Why a start inside an application is refused, whatever the settings are. `unmailed` are features that mail where no mail
+    goes out."""
     if debug and not loopback:
         yield Refusal(
             "application-debug",
             "FastAPI(debug=True)",
             "FastAPI(debug=True) answers every fault with a stack trace and the source around it.",
             "Take debug=True out; on a loopback issuer it may stay.",
+        )
+    if unmailed:
+        name = f"{PREFIX}MAIL_URL"
+        yield Refusal(
+            "mail-missing",
+            name,
+            f"{name} is not set, so no mail goes out, and {', '.join(unmailed)} would sign nobody in.",
+            f"Set it to smtps://user:password@host and {PREFIX}MAIL_FROM to the sender, or leave the feature out.",
         )
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from sqlalchemy import select
-from tests.house import ADA, BOB, OTHER_PASSWORD, House, kept, open_house
+from tests.house import ADA, BOB, OTHER_PASSWORD, House, kept, make_auth, open_house
 from tests.letterbox import LINK, last_mail, mails
 
 from watchword.core.errors import ConfigError
@@ -53,6 +53,21 @@ async def mailed(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
 
 
 # Both
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+async def test_neither_is_offered_where_no_mail_goes_out(
+    tmp_path: Path, sqlite_url: str, feature: MagicLink | OneTimeCode
+) -> None:
+    """It was: both answered 202, as for an address that nobody has, and mails for nobody to carry filled the outbox."""
+    settings = {"issuer": "https://auth.example.com", "master_keys": "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"}
+    auth = make_auth(tmp_path, database_url=sqlite_url, features=[feature], **settings)
+    with pytest.raises(ConfigError, match=r"WATCHWORD_MAIL_URL is not set.*" + type(feature).__name__):
+        await auth.start()
+    assert not auth.started
+    there = {"mail_url": "smtps://u:p@mail.example.com", "mail_from": "no-reply@example.com"}
+    mailing = make_auth(tmp_path, database_url=sqlite_url, features=[feature], **settings, **there)
+    assert list(mailing.weaknesses()) == []
 
 
 async def test_a_link_signs_in_once(mailed: House) -> None:

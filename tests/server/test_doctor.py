@@ -204,6 +204,13 @@ def debugging(place: Place) -> None:
     place.set(app="debugged:auth")
 
 
+def mailing_nowhere(place: Place) -> None:
+    features = "[watchword.features.one_time_code.OneTimeCode()]"
+    source = f"import watchword, watchword.features.one_time_code\nauth = watchword.Auth(features={features})\n"
+    (place.folder / "mailing_nowhere.py").write_text(source)
+    place.set(app="mailing_nowhere:auth")
+
+
 def open_key_file(place: Place) -> None:
     (place.localhost() / "master.key").chmod(0o644)
 
@@ -264,6 +271,7 @@ PLANTED: dict[str, tuple[Callable[[Place], None], str]] = {
         "mail-from-invalid",
     ),
     "an application that shows its source": (debugging, "application-debug"),
+    "codes by mail, and no mail": (mailing_nowhere, "mail-missing"),
     # what starts, and is weak
     "plain http by consent": (settings(issuer="http://auth.internal", unsafe_http_issuer="1"), "issuer-unsafe-http"),
     "localhost behind a proxy": (localhost(trusted_proxies="10.0.0.7"), "issuer-loopback-in-public"),

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 class Feature:
     """One annex: `Auth(features=[ApiKeys()])`. It is what was configured, and holds nothing of a running house.
 
-    `name` is its own among the features of an application.
+    `name` is its own among the features of an application. One that `mails` is of no use where mails go nowhere, so a start
+    without a mail server is refused there.
     """
 
     name: ClassVar[str]
+    mails: ClassVar[bool] = False
 
     def routes(self, open_house: "Open", guard: "Guard") -> "Sequence[APIRouter]":  # noqa: ARG002
         """What stands below the prefix of `install`, in routers whose routes are `ProblemRoute`s or `OAuthRoute`s."""

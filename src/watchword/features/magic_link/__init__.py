@@ -22,6 +22,7 @@ class MagicLink(Feature):
     """
 
     name: ClassVar[str] = "magic_link"
+    mails: ClassVar[bool] = True
 
     def __init__(self, *, page: str) -> None:
         if not page.startswith("/") or page.startswith(("//", "/\\")) or not page.isprintable() or "#" in page:

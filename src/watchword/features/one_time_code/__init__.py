@@ -18,6 +18,7 @@ class OneTimeCode(Feature):
     """Signing in by a code of six digits, typed where it was asked for."""
 
     name: ClassVar[str] = "one_time_code"
+    mails: ClassVar[bool] = True
 
     def routes(self, open_house: "Open", guard: "Guard") -> "Sequence[APIRouter]":  # noqa: ARG002
         """`/one-time-code` and `/one-time-code/confirm`."""

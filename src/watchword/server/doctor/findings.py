@@ -145,6 +145,12 @@ REFUSED = (
         "The application shows a stack trace, with the source around it, for every fault.",
         "Take debug=True out of FastAPI(…); on a loopback issuer it may stay.",
     ),
+    _weak(
+        "mail-missing",
+        "The application signs in by mail (MagicLink, OneTimeCode), and no mail goes out.",
+        f"Set it to smtps://user:password@host and {PREFIX}MAIL_FROM to the sender, or leave the feature out.",
+        "MAIL_URL",
+    ),
 )
 """Reasons why a start is refused; `watchword.refusals` finds them."""
 
