@@ -360,6 +360,9 @@ class Roles(Protocol):
     async def remove(self, name: str) -> bool:
         """Let a role give nothing any more. Of any number of callers exactly one gets True."""
 
+    async def get(self, name: str) -> Role | None:
+        """The role of this name; None where there is none, or no more."""
+
     async def listed(self) -> Sequence[Role]:
         """The roles that there are, in the order of their names."""
 

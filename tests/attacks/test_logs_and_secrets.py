@@ -133,6 +133,7 @@ TOLD: dict[type[Event], str] = {
     events.RoleGiven: "a role is given",
     events.RoleTaken: "a role is taken away",
     events.RoleRemoved: "a role is removed",
+    events.MailRetried: "a mail is tried again",
     events.MailDiscarded: "a mail is thrown away",
     events.UserDisabled: "an account is locked",
     events.UserEnabled: "an account is unlocked",
@@ -150,11 +151,12 @@ TOLD: dict[type[Event], str] = {
 
 
 async def thrown_away(kit: Kit, by: str) -> None:
-    """A mail waits, and an administrator does not want it to go."""
+    """A mail waits; an administrator has it tried again, and then does not want it to go."""
     now = kit.clock.now()
     waiting = post.write(kit, "password-changed", ADA, "en", now, {}, timedelta(days=1))
     await kit.outbox.add([waiting])
     who = Principal(by, "", frozenset(), frozenset(), 0, {})
+    await administration.retry_mail(kit, who, waiting.id)
     await administration.discard_mail(kit, who, waiting.id)
 
 

@@ -110,7 +110,10 @@ class TestGivingAndTaking:
         with pytest.raises(NotFound, match="no such role"):
             await roles.remove(kit, "editor")
         with pytest.raises(NotFound, match="no such role"):
-            await roles.members(kit, "editor")
+            await roles.find(kit, "editor")
+        with pytest.raises(NotFound, match="no such role"):
+            await roles.find(kit, "\x00")
+        assert await roles.members(kit, "editor") == []
         assert await roles.of_users(kit, [ada, NOBODY]) == {}
 
     @pytest.mark.parametrize("name", ["", "Writer", "-a", "a b", "a/b", "a" * 65, "writer\n", "작가", "ａ"])

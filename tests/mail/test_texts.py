@@ -3,8 +3,10 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import httpx2
+import jinja2
 import pytest
 from fastapi import FastAPI
 from scripts.pages import pictures
@@ -41,6 +43,28 @@ def test_both_languages_say_the_same_things() -> None:
             name: set(parts) for name, parts in korean[medium].items()
         }
     assert set(english["shared"]) == set(korean["shared"])
+
+
+def test_a_text_is_compiled_once_and_says_the_facts_of_each_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each mail and each page compiled a dozen of them, milliseconds in which the event loop answers nobody."""
+    compiled: list[object] = []
+    compile_ = jinja2.Environment.compile
+
+    def counted(environment: jinja2.Environment, source: Any, *arguments: Any, **more: Any) -> Any:
+        compiled.append(source)
+        return compile_(environment, source, *arguments, **more)
+
+    monkeypatch.setattr(jinja2.Environment, "compile", counted)
+    texts = Texts()
+    first = texts.letter("username-changed", "en", FACTS)
+    before = len(compiled)
+    second = texts.letter("username-changed", "en", FACTS | {"username": "byron"})
+    assert len(compiled) == before > 0
+    assert "lovelace" in first.text
+    assert "lovelace" not in second.text
+    assert "byron" in second.text
+    shared = texts.letter("password-changed", "en", FACTS)
+    assert shared.subject != first.subject
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

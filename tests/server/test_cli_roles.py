@@ -44,6 +44,17 @@ def test_what_an_operator_takes_and_a_role_still_gives_is_said(run: Run) -> None
     run("roles", "give", ADA, "writer")
     said = run("users", "revoke", ADA, "items:write")
     assert said.out == f"{ADA} may now: items:write\nBy a role still: items:write (writer)\n"
+    for role, words in {"all": "items:*", "reader": "items:read orders:read"}.items():
+        run("roles", "set", role, words)
+        run("roles", "give", ADA, role)
+    run("roles", "take", ADA, "writer")
+    said = run("users", "revoke", ADA, "items:read")
+    assert said.out.endswith("By a role still: items:read (all, reader)\n"), "a wildcard covers it"
+    run("roles", "take", ADA, "all")
+    said = run("users", "revoke", ADA, "items:*", "orders:write")
+    assert said.out.endswith("By a role still: items:read (reader)\n"), "and is in part given"
+    run("roles", "give", ADA, "writer")
+    run("roles", "take", ADA, "reader")
     assert run("users", "grant", ADA, "more").out == f"{ADA} may now: items:write more\n"
     assert run("users", "revoke", ADA, "more").out == f"{ADA} may now: items:write\n"
 

@@ -230,6 +230,14 @@ class KeysAbandoned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MailRetried(Event):
+    """An administrator had a mail that waited to be delivered tried again at once."""
+
+    mail_id: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MailDiscarded(Event):
     """A mail that waited to be delivered was thrown away."""
 

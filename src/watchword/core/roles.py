@@ -56,9 +56,14 @@ class Holding:
         return self.settled and not self.roles
 
 
+def is_name(text: str) -> bool:
+    """Whether it can be a role's name; anything else need not reach the database."""
+    return NAME.fullmatch(text) is not None
+
+
 def accept_name(name: str) -> str:
     """The name, if it can be a role's. Raises InvalidInput."""
-    if NAME.fullmatch(name) is None:
+    if not is_name(name):
         why = "A role's name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit."
         raise InvalidInput("no name of a role", fields={"name": why})
     return name

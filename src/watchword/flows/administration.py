@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from watchword.core import emails, opaque
 from watchword.core.errors import ConfigError, InvalidInput, NotFound, OwnAccount, Unavailable
-from watchword.core.events import MailDiscarded
+from watchword.core.events import MailDiscarded, MailRetried
 from watchword.core.mail import Queued
 from watchword.core.models import Account, Principal, Session
 from watchword.core.roles import Holding, Role
@@ -69,8 +69,7 @@ async def add(
 
 async def disable(kit: Kit, who: Principal, user_id: str) -> None:
     """Lock an account and end all its sessions. Raises NotFound and OwnAccount."""
-    _refuse_own(who, user_id)
-    await accounts.disable(kit, (await get(kit, user_id)).account.id, by=who.user_id)
+    await accounts.disable(kit, await _of_another(kit, who, user_id), by=who.user_id)
 
 
 async def enable(kit: Kit, who: Principal, user_id: str) -> None:
@@ -80,8 +79,7 @@ async def enable(kit: Kit, who: Principal, user_id: str) -> None:
 
 async def delete(kit: Kit, who: Principal, user_id: str) -> None:
     """Remove an account with its sessions. Raises NotFound, OwnAccount, and StillReferenced."""
-    _refuse_own(who, user_id)
-    await accounts.delete(kit, (await get(kit, user_id)).account.id, by=who.user_id)
+    await accounts.delete(kit, await _of_another(kit, who, user_id), by=who.user_id)
 
 
 async def set_scopes(kit: Kit, who: Principal, user_id: str, scopes: frozenset[str]) -> Described:
@@ -177,10 +175,11 @@ async def mails(kit: Kit, after: str, limit: int) -> tuple[list[Queued], str | N
     return [one for one in found if one.recipient], found[-1].id if len(found) == limit else None
 
 
-async def retry_mail(kit: Kit, mail_id: str) -> None:
+async def retry_mail(kit: Kit, who: Principal, mail_id: str) -> None:
     """Try a mail again now. Raises NotFound, also for one whose time is over."""
     if not opaque.is_identifier(mail_id) or not await kit.outbox.retry(mail_id, kit.clock.now()):
         raise NotFound("no such mail waits")
+    kit.announce(MailRetried(None, mail_id, by=who.user_id))
     kit.post.go(kit)
 
 
@@ -212,9 +211,12 @@ async def _own(kit: Kit, who: Principal) -> tuple[frozenset[str], dict[str, froz
     return found.granted, held
 
 
-def _refuse_own(who: Principal, user_id: str) -> None:
-    if user_id == who.user_id:
+async def _of_another(kit: Kit, who: Principal, user_id: str) -> str:
+    """The id of the account that is called so, which a host's table may write otherwise. Raises NotFound and OwnAccount."""
+    found = (await get(kit, user_id)).account.id
+    if found == who.user_id:
         raise OwnAccount("an administrator's own account")
+    return found
 
 
 def _refuse_without(direct: frozenset[str], held: Mapping[str, frozenset[str]]) -> None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from watchword.core import roles
-from watchword.core.errors import AuthError, NotFound, Unavailable
+from watchword.core.errors import AuthError, InvalidInput, NotFound, Unavailable
 from watchword.core.events import RoleChanged, RoleGiven, RoleRemoved, RoleTaken, ScopesChanged
 from watchword.core.models import Account
 from watchword.core.roles import Holding, Role
@@ -52,7 +52,7 @@ async def put(
 
 async def remove(kit: Kit, name: str, *, by: str | None = None) -> None:
     """Take a role from everybody, and forget it. Raises NotFound, after finishing what a crash may have left."""
-    if roles.NAME.fullmatch(name) is None:
+    if not roles.is_name(name):
         raise no_such_role()
     gone = await kit.roles.remove(name)
     if gone:
@@ -64,10 +64,10 @@ async def remove(kit: Kit, name: str, *, by: str | None = None) -> None:
 
 async def find(kit: Kit, name: str) -> Role:
     """The role of this name. Raises NotFound."""
-    for role in await kit.roles.listed():
-        if role.name == name:
-            return role
-    raise no_such_role()
+    role = await kit.roles.get(name) if roles.is_name(name) else None
+    if role is None:
+        raise no_such_role()
+    return role
 
 
 async def give(kit: Kit, user_id: str, name: str, *, by: str | None = None) -> frozenset[str]:
@@ -109,8 +109,10 @@ async def of_user(kit: Kit, user_id: str) -> Holding | None:
 
 
 async def members(kit: Kit, name: str, after: str = "", limit: int = BATCH) -> list[str]:
-    """At most `limit` users with this role, in the order of their ids, behind the id `after`. Raises NotFound."""
-    await find(kit, name)
+    """At most `limit` users with this role (none where there is no such role), in the order of their ids, behind the id
+    `after`. Raises InvalidInput for what is no id."""
+    if not after.isprintable():  # no database takes the rest
+        raise InvalidInput("no id", fields={"after": "This is not an id."})
     return list(await kit.roles.members(name, after, limit))
 
 
@@ -203,7 +205,8 @@ def _keeps_changing(what: str) -> Unavailable:
 async def _refuse_too_much(kit: Kit, name: str, scopes: frozenset[str]) -> None:
     """Raise InvalidInput where a member of the role would get more scopes than a token can carry. Nobody is looked at where it
     gives nothing new. Whoever gets something else at the same moment may slip through: their logins are refused then."""
-    old = NOTHING.union(*(role.scopes for role in await kit.roles.listed() if role.name == name))
+    role = await kit.roles.get(name)
+    old = role.scopes if role else NOTHING
     accept_scopes(scopes, old)
     after = ""
     while not scopes <= old and (page := await kit.roles.members(name, after, BATCH)):

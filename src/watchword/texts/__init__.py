@@ -3,6 +3,7 @@ TOML file; one layout for each medium shows it. An application overrides a layou
 files of the same names.
 """
 
+import functools
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Texts:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
+        self._compiled = functools.lru_cache(maxsize=None)(self._environment.from_string)
         self._name = name
         self._said: dict[str, Any] = {}
         for place in reversed(folders):
@@ -83,7 +85,7 @@ class Texts:
     def _fill(self, text: Any, facts: Mapping[str, Any]) -> Any:
         if isinstance(text, list):
             return [self._fill(one, facts) for one in text]
-        return self._environment.from_string(str(text)).render(facts)
+        return self._compiled(str(text)).render(facts)
 
     def _show(self, layout: str, shown: Mapping[str, Any]) -> str:
         return self._environment.get_template(layout).render(shown)

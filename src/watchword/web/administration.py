@@ -200,9 +200,9 @@ def _add_mails(router: APIRouter, open_house: Open, reads: Any, acts: Any) -> No
         return OutboxAnswer(mails=[_mail(one) for one in found], after=more)
 
     @router.post("/outbox/{mail_id}/retry", status_code=202, responses=problems(404))
-    async def retry_mail(mail_id: str, _: Who) -> None:
+    async def retry_mail(mail_id: str, who: Who) -> None:
         """Try a mail again now."""
-        await administration.retry_mail(await open_house(), mail_id)
+        await administration.retry_mail(await open_house(), who, mail_id)
 
     @router.delete("/outbox/{mail_id}", status_code=204, responses=problems(404))
     async def discard_mail(mail_id: str, who: Who) -> None:

@@ -142,9 +142,10 @@ def _change_scopes(whom: str, words: list[str], *, taking: bool) -> None:
         user = await accounts.find(kit, whom)
         may = await change(kit, user.id, changed)
         said = f"{user.email} may now: {scopes.text(may) or 'nothing beyond signing in'}"
-        holding = await roles.of_user(kit, user.id) if taking and may & changed else None
-        giving = [role.name for role in holding.roles if role.scopes & changed] if holding else []
-        return f"{said}\nBy a role still: {scopes.text(may & changed)} ({', '.join(giving)})" if giving else said
+        holding = await roles.of_user(kit, user.id) if taking else None
+        still = scopes.narrowed(changed, holding.of_roles) if holding else frozenset[str]()
+        giving = [role.name for role in holding.roles if scopes.narrowed(changed, role.scopes)] if holding else []
+        return f"{said}\nBy a role still: {scopes.text(still)} ({', '.join(giving)})" if still else said
 
     typer.echo(with_kit(act))
 

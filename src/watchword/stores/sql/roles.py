@@ -51,6 +51,13 @@ class SqlRoles:
             return (await connection.execute(gone)).first() is not None
 
     @verb
+    async def get(self, name: str) -> Role | None:
+        """See `ports.Roles.get`."""
+        async with self._db.read() as connection:
+            found = (await connection.execute(select(roles).where(roles.c.name == name, not_(roles.c.removed)))).first()
+        return None if found is None else _role(found)
+
+    @verb
     async def listed(self) -> list[Role]:
         """See `ports.Roles.listed`."""
         async with self._db.read() as connection:
