@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -16,7 +17,7 @@ from tests.letterbox import LINK, last_mail, mails
 from watchword.core.errors import ConfigError
 from watchword.core.links import place
 from watchword.features.magic_link import MagicLink
-from watchword.features.one_time_code import OneTimeCode
+from watchword.features.one_time_code import OneTimeCode, flow
 from watchword.features.one_time_code.flow import GUESSES
 from watchword.flows import accounts, post
 from watchword.flows.post import Post
@@ -60,12 +61,12 @@ async def test_neither_is_offered_where_no_mail_goes_out(
     tmp_path: Path, sqlite_url: str, feature: MagicLink | OneTimeCode
 ) -> None:
     """It was: both answered 202, as for an address that nobody has, and mails for nobody to carry filled the outbox."""
-    settings = {"issuer": "https://auth.example.com", "master_keys": "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"}
+    settings: dict[str, Any] = {"issuer": "https://auth.example.com", "master_keys": "kJ8vQ2xW5zR7tY1uN4mB6cD9fG3hL0pS"}
     auth = make_auth(tmp_path, database_url=sqlite_url, features=[feature], **settings)
     with pytest.raises(ConfigError, match=r"WATCHWORD_MAIL_URL is not set.*" + type(feature).__name__):
         await auth.start()
     assert not auth.started
-    there = {"mail_url": "smtps://u:p@mail.example.com", "mail_from": "no-reply@example.com"}
+    there: dict[str, Any] = {"mail_url": "smtps://u:p@mail.example.com", "mail_from": "no-reply@example.com"}
     mailing = make_auth(tmp_path, database_url=sqlite_url, features=[feature], **settings, **there)
     assert list(mailing.weaknesses()) == []
 
@@ -216,15 +217,23 @@ async def test_an_unknown_address_meets_the_same_limit(mailed: House) -> None:
     assert [status for status, _ in seen[ADA]] == [400] * 5 + [429] * 2
 
 
-async def test_no_code_is_in_the_database(mailed: House) -> None:
-    """RS-01: a digest of six digits is as good as the digits."""
+async def test_no_code_is_in_the_database(mailed: House, tmp_path: Path) -> None:
+    """RS-01: a digest of six digits is as good as the digits: whoever reads the database tries out all of the million. What is
+    kept is made with a key that is not there."""
     await mailed.register()
     code = await code_of(mailed)
+    kit = await mailed.kit()
+    found = await kit.users.find(ADA)
+    assert found is not None
     assert mailed.auth._home is not None
     async with mailed.auth._home.db.read() as connection:
         dump = repr([(await connection.execute(select(table))).all() for table in metadata.sorted_tables])
     for form in (code, hashlib.sha256(code.encode()).hexdigest(), hashlib.md5(code.encode()).hexdigest()):
         assert f"'{form}'" not in dump
+    kept_of_it = flow._value(kit, found.user, code)
+    assert f"'{kept_of_it}'" in dump
+    async with open_house(tmp_path / "another") as other:
+        assert flow._value(await other.kit(), found.user, code) != kept_of_it
 
 
 async def test_a_right_code_is_not_counted(mailed: House) -> None:

@@ -398,7 +398,10 @@ def _nobody_else(kit: Kit, user_id: str) -> Any:
     return due
 
 
-async def test_an_export_has_no_end_of_events(mailing: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_export_has_all_events_or_says_where_the_rest_begins(
+    mailing: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody takes the newest of them for everything that is held."""
     user = await user_of(mailing)
     for _ in range(3):
         await accounts.grant(mailing, user.id, ["a"])
@@ -406,10 +409,13 @@ async def test_an_export_has_no_end_of_events(mailing: Kit, monkeypatch: pytest.
     await mailing.recorder.drain()
     monkeypatch.setattr(particulars, "EVENTS", 2)
     said = await particulars.export(mailing, signed_in(mailing, user))
-    assert len(said["events"]) == 7
+    assert (len(said["events"]), said["events_before"]) == (7, None)
+    everything = said["events"]
     monkeypatch.setattr(particulars, "MOST_EVENTS", 4)
     said = await particulars.export(mailing, signed_in(mailing, user))
-    assert len(said["events"]) == 4
+    assert said["events"] == everything[:4]
+    rest = await mailing.audit.page(before=said["events_before"], limit=100, user_id=user.id, kind=None)
+    assert [row.kind for row in rest] == [one["kind"] for one in everything[4:]]
 
 
 # The post

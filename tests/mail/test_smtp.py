@@ -2,14 +2,19 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.house import ADA, BOB, House, open_house
-from tests.letterbox import SENDER, Mailbox, certificate, mailbox, only
+from tests.letterbox import SENDER, Mailbox, certificate, listening, mailbox, only
+from tests.mail.test_texts import FACTS
 
-from watchword.core.errors import ConfigError
-from watchword.core.mail import LEASE
+from watchword.core.errors import ConfigError, Unavailable
+from watchword.core.mail import LEASE, Mail
 from watchword.flows import post
+from watchword.stores.mail import SmtpMailer, Writer, answers, server
+from watchword.testing import FrozenClock
+from watchword.texts import Texts
 
 
 async def forget(house: House, email: str = ADA) -> None:
@@ -178,6 +183,57 @@ async def test_a_server_with_a_stranger_s_certificate_gets_nothing(tmp_path: Pat
             (waiting,) = await (await house.kit()).outbox.page("", 10)
             assert waiting.because is not None
         assert box.received == []
+
+
+class TestAServerElsewhereThatSpeaksPlainlyFirst:
+    """The attacker sits between the house and its mail server, and takes the offer of TLS out of the server's answer; or
+    answers in its place."""
+
+    def mailer(self, box: Mailbox, host: str = "127.0.0.1") -> SmtpMailer:
+        where = server(f"smtp://lantern:secret@{host}:{box.port}", is_here=False)
+        return SmtpMailer(where, Writer(Texts(), SENDER, "lantern.example"), "lantern.example")
+
+    async def test_one_that_does_not_offer_tls_gets_no_mail_and_no_password(self) -> None:
+        """RFC 3207 6, RFC 8314 4.1."""
+        heard: list[object] = []
+        async with mailbox(authenticator=listening(heard), auth_require_tls=False) as box:
+            with pytest.raises(Unavailable, match="the mail server failed"):
+                await self.mailer(box).deliver(a_mail())
+            assert await answers(server(box.url, is_here=False)) is not None
+            assert (box.received, heard) == ([], [])
+
+    async def test_one_with_a_stranger_s_certificate_gets_none_either(self, tmp_path: Path) -> None:
+        _, tls = certificate(tmp_path)
+        async with mailbox(tls_context=tls, authenticator=only("lantern", "secret")) as box:
+            with pytest.raises(Unavailable, match="the mail server failed"):
+                await self.mailer(box, "localhost").deliver(a_mail())
+            assert box.received == []
+
+    async def test_one_that_offers_it_gets_the_mail_over_tls(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        public, tls = certificate(tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(public))
+        async with mailbox(tls_context=tls, require_starttls=True, authenticator=only("lantern", "secret")) as box:
+            await self.mailer(box, "localhost").deliver(a_mail())
+            assert [mail.to for mail in box.received] == [ADA]
+
+    @pytest.mark.parametrize(
+        ("host", "start_tls"),
+        [("mail.example.com", True), ("10.0.0.7", True), ("localhost", False), ("127.0.0.1", False)],
+    )
+    async def test_only_this_machine_is_spoken_to_in_the_clear(
+        self, tmp_path: Path, sqlite_url: str, host: str, start_tls: bool
+    ) -> None:
+        settings: dict[str, Any] = {"mail_url": f"smtp://{host}", "mail_from": SENDER}
+        async with open_house(tmp_path, database_url=sqlite_url, **settings) as house:
+            mailer = (await house.kit()).mailer
+            assert isinstance(mailer, SmtpMailer)
+            assert mailer._server.start_tls is start_tls
+
+
+def a_mail() -> Mail:
+    return Mail("a" * 26, "password-changed", ADA, "en", FACTS, FrozenClock().now())
 
 
 @pytest.mark.parametrize(

@@ -142,22 +142,25 @@ async def _delete_due(kit: Kit, accounts: Accounts, user_id: str, now: datetime)
 
 
 async def export(kit: Kit, who: Principal) -> dict[str, Any]:
-    """What is held about the user, in plain values. Nothing of it lets anybody in. GDPR 15, 20."""
+    """What is held about the user, in plain values. Nothing of it lets anybody in. Of more than MOST_EVENTS events the newest
+    are here, and `events_before` is where `flows.audit.listed` goes on; else it is None. GDPR 15, 20."""
     user = await authenticate.user(kit, who)
     sessions = await kit.sessions.of_user(user.id, kit.clock.now())
     holding = (await kit.roles.of([user.id])).get(user.id)
+    events, before = await _events(kit, user)
     said: dict[str, Any] = {
         "account": _account(user) | {"roles": sorted(holding.names) if holding else []},
         "sessions": [_session(one) for one in sessions],
-        "events": await _events(kit, user),
+        "events": events,
+        "events_before": before,
     }
     for annex in kit.annexes.values():
         said |= await annex.held(user.id)
     return said
 
 
-async def _events(kit: Kit, user: Account) -> list[dict[str, Any]]:
-    """What the audit log has of the user, the newest first."""
+async def _events(kit: Kit, user: Account) -> tuple[list[dict[str, Any]], int | None]:
+    """What the audit log has of the user, the newest first; and before which number there may be more."""
     found: list[dict[str, Any]] = []
     before: int | None = None
     while len(found) < MOST_EVENTS:
@@ -167,9 +170,9 @@ async def _events(kit: Kit, user: Account) -> list[dict[str, Any]]:
             for row in rows
         ]
         if len(rows) < EVENTS:
-            break
+            return found, None
         before = rows[-1].number
-    return found
+    return found, before
 
 
 async def _gone(kit: Kit, user: Account, revoked: tuple[Revoked, ...], client: Client) -> None:

@@ -74,7 +74,8 @@ def account_routes(open_house: Open, guard: Guard) -> APIRouter:
 
     @router.get("/export", responses=problems(401))
     async def export(who: Who) -> dict[str, Any]:
-        """What is held about whoever is signed in."""
+        """What is held about whoever is signed in. Of very many events the newest; `events_before` is then the `before` with
+        which `/audit` goes on."""
         return await particulars.export(await open_house(), who)
 
     @router.post("/delete-account", status_code=202, responses=problems(401, 409))
