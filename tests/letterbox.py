@@ -117,6 +117,8 @@ class Mailbox:
         self.accepted: Answer = lambda _recipient: None
         self.takes = asyncio.Event()
         self.takes.set()
+        self.asked = asyncio.Event()
+        """Whether a mail has come as a whole, and waits for the answer."""
         self.port = 0
         self._options = {"enable_SMTPUTF8": True, "hostname": "mail.test", **options}
         self._server: asyncio.Server | None = None
@@ -176,6 +178,7 @@ class Mailbox:
         return refused or "250 OK"
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        self.asked.set()
         await self.takes.wait()
         self.received.append(parsed(envelope.content))
         self._news.set()

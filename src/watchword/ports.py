@@ -451,7 +451,7 @@ class Mailer(Protocol):
         """Write and deliver a mail; one without a recipient is written and thrown away.
 
         Raises `errors.Undeliverable` for one that no attempt will deliver, and `errors.Unavailable` where the next may. Ends
-        within a bounded time, less than `mail.LEASE`.
+        within `mail.DELIVERY`.
         """
 
 

@@ -1,11 +1,12 @@
 """Mails over SMTP: to a real server, which is away, slow, full of refusals, or behind TLS."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.house import ADA, BOB, House, open_house
+from tests.house import ADA, BOB, PATIENCE, House, open_house
 from tests.letterbox import SENDER, Mailbox, certificate, listening, mailbox, only
 from tests.mail.test_texts import FACTS
 
@@ -136,6 +137,62 @@ async def test_a_kill_between_delivery_and_mark_gives_the_mail_twice_under_one_n
         assert await delivered(house) == 1
         assert len(box.received) == 2
         assert len({mail.id for mail in box.received}) == 1
+
+
+class TestAStopWhileAMailIsOnItsWay:
+    """A server may take a mail long after it has it as a whole. Whoever went before its answer left the mail to be sent again."""
+
+    async def test_its_answer_is_waited_for(
+        self, tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And no other mail is taken meanwhile: it stays for the next."""
+        monkeypatch.setattr(post, "DRAIN_SECONDS", 0)
+        monkeypatch.setattr(post, "AT_ONCE", 1)
+        settings: dict[str, Any] = {"database_url": sqlite_url, "mail_from": SENDER}
+        async with mailbox() as box:
+            async with open_house(tmp_path, mail_url=box.url, **settings) as house:
+                for email in (ADA, BOB):
+                    await made(house, email)
+                box.takes.clear()
+                await forget(house)
+                await forget(house, BOB)
+                await box.asked.wait()
+                kit = await house.kit()
+                stopped = asyncio.create_task(house.auth.stop())
+                async with asyncio.timeout(PATIENCE):
+                    while not kit.post.ending:  # noqa: ASYNC110 - there is no event for it
+                        await asyncio.sleep(0)
+                box.takes.set()
+                await stopped
+            assert [mail.to for mail in box.received] == [ADA]
+            async with open_house(tmp_path, mail_url=box.url, **settings) as again:
+                (waiting,) = await (await again.kit()).outbox.page("", 10)
+                assert (waiting.recipient, waiting.attempts) == (BOB, 0)
+
+    async def test_what_a_command_has_queued_goes_before_it_ends(self, tmp_path: Path, sqlite_url: str) -> None:
+        async with mailbox() as box:
+            async with open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house:
+                await made(house)
+                await forget(house)
+                await house.auth.stop()
+            assert [mail.to for mail in box.received] == [ADA]
+
+    async def test_one_that_does_not_arrive_holds_up_nobody_for_ever(
+        self, tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(post, "DRAIN_SECONDS", 0)
+        monkeypatch.setattr(post, "STOP_SECONDS", 0)
+        async with mailbox() as box:
+            async with open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house:
+                await made(house)
+                box.takes.clear()
+                await forget(house)
+                await box.asked.wait()
+                kit = await house.kit()
+                await kit.post.stop()
+                assert "may be sent twice" in caplog.text
+                box.takes.set()
+                monkeypatch.undo()
 
 
 async def _killed(*_: object) -> None:

@@ -14,6 +14,9 @@ ENGLISH = "en"
 MAX_RANGES = 20
 """Of an Accept-Language header so many are looked at."""
 
+DELIVERY = timedelta(seconds=45)
+"""How long one delivery may take, from the connection to its end."""
+
 LEASE = timedelta(minutes=2)
 """How long whoever took a mail has for it, before somebody else tries: more than a delivery may take and than clocks
 differ."""

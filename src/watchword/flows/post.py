@@ -93,9 +93,10 @@ def go(kit: Kit, mails: Sequence[Queued]) -> None:
 
 
 async def deliver(kit: Kit) -> int:
-    """Deliver what is due, a few at a time, until nothing is left or the mail server is away; how many mails went."""
+    """Deliver what is due, a few at a time, until nothing is left, the mail server is away, or the house stops; how many mails
+    went."""
     total = 0
-    while kit.mailer is not None and (taken := await kit.outbox.take(kit.clock.now(), AT_ONCE)):
+    while kit.mailer and not kit.post.ending and (taken := await kit.outbox.take(kit.clock.now(), AT_ONCE)):
         went = await asyncio.gather(*(_deliver(kit, one) for one in taken))
         total += sum(bool(one.recipient) for one, gone in zip(taken, went, strict=True) if gone)
         if set(went) == {False}:
@@ -151,6 +152,8 @@ class Post:
     def __init__(self) -> None:
         self._tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
         self._again: WeakKeyDictionary[asyncio.AbstractEventLoop, bool] = WeakKeyDictionary()
+        self.ending: bool = False
+        """Whether no mail is taken any more."""
 
     def go(self, kit: Kit) -> None:
         """Deliver what is due, beside whoever called. One task of each event loop does it."""
@@ -167,10 +170,21 @@ class Post:
             await rest(LOOK_SECONDS)
 
     async def drain(self) -> None:
-        """Wait for what is being delivered on this event loop. What is left stays in the outbox."""
+        """Deliver what is due on this event loop, for DRAIN_SECONDS. What is left stays in the outbox."""
+        await self._wait(DRAIN_SECONDS)
+
+    async def stop(self) -> None:
+        """The same; then take no more, and wait for the mails that are on their way. One that is given up now could have been
+        taken by its server, and would be sent again."""
+        await self.drain()
+        self.ending = True
+        if not await self._wait(STOP_SECONDS):
+            logger.warning("a mail is on its way still, and may be sent twice")
+
+    async def _wait(self, seconds: float) -> bool:
+        """Whether nothing is being delivered on this event loop, after so many seconds at most."""
         task = self._tasks.get(asyncio.get_running_loop())
-        if task is not None and not task.done():
-            await asyncio.wait([task], timeout=DRAIN_SECONDS)
+        return task is None or task.done() or bool((await asyncio.wait([task], timeout=seconds))[0])
 
     async def _work(self, kit: Kit, loop: asyncio.AbstractEventLoop) -> None:
         while self._again.get(loop):
@@ -184,7 +198,10 @@ class Post:
 
 
 DRAIN_SECONDS = 5.0
-"""How long a stop waits for mails that are on their way."""
+"""How long a stop goes on with what is due: a command has no other time."""
+
+STOP_SECONDS: float = mail.DELIVERY.total_seconds() + 5
+"""How long it waits then for mails that are on their way, and for the database to know of it."""
 
 rest: Callable[[float], Awaitable[None]] = asyncio.sleep
 """Waits between two looks."""

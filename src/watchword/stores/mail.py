@@ -18,12 +18,9 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from watchword.core.errors import Unavailable, Undeliverable
-from watchword.core.mail import Mail
+from watchword.core.mail import DELIVERY, Mail
 
 logger: logging.Logger = logging.getLogger("watchword.mail")
-
-DELIVERY_SECONDS = 45.0
-"""For one mail from the connection to its end: less than `mail.LEASE`, after which somebody else would try."""
 
 ANSWER_SECONDS = 10.0
 """For an operator who asks whether the server is there."""
@@ -148,7 +145,7 @@ class SmtpMailer:
         if not mail.recipient:
             return
         try:
-            async with asyncio.timeout(DELIVERY_SECONDS):
+            async with asyncio.timeout(DELIVERY.total_seconds()):
                 async with _connection(self._server, self._domain) as connection:
                     await connection.send_message(message)
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -200,7 +197,7 @@ def _connection(there: Server, domain: str) -> aiosmtplib.SMTP:
         use_tls=there.implicit_tls,
         start_tls=there.start_tls,
         local_hostname=domain,  # else it is looked up, which may take long
-        timeout=DELIVERY_SECONDS / 3,
+        timeout=DELIVERY.total_seconds() / 3,
     )
 
 
