@@ -240,8 +240,7 @@ class Home:
             await self.db.close()
 
     async def close(self, kit: Kit) -> None:
-        """Let handlers finish and mails on their way arrive, stop following, have the audit log written; threads and connections
-        go."""
+        """Let handlers finish and mails arrive, stop following, have the audit log written; threads and connections go."""
         await kit.handlers.drain()
         await kit.post.stop()
         for annex in kit.annexes.values():

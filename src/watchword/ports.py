@@ -360,11 +360,8 @@ class Roles(Protocol):
     async def remove(self, name: str) -> bool:
         """Let a role give nothing any more. Of any number of callers exactly one gets True."""
 
-    async def get(self, name: str) -> Role | None:
-        """The role of this name; None where there is none, or no more."""
-
-    async def listed(self) -> Sequence[Role]:
-        """The roles that there are, in the order of their names."""
+    async def listed(self, name: str | None = None) -> Sequence[Role]:
+        """The roles that there are (with a name that one alone), in the order of their names."""
 
     async def members(self, name: str | None, after: str, limit: int, *, unsettled: bool = False) -> Sequence[str]:
         """At most `limit` users who have the role (any, for None), in the order of their ids, behind the id `after`.

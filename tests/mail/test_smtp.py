@@ -140,7 +140,8 @@ async def test_a_kill_between_delivery_and_mark_gives_the_mail_twice_under_one_n
 
 
 class TestAStopWhileAMailIsOnItsWay:
-    """A server may take a mail long after it has it as a whole. Whoever went before its answer left the mail to be sent again."""
+    """A server may take a mail long after it has it as a whole. Whoever goes before its answer leaves the mail to be sent
+    again."""
 
     async def test_its_answer_is_waited_for(
         self, tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
@@ -182,17 +183,18 @@ class TestAStopWhileAMailIsOnItsWay:
     ) -> None:
         monkeypatch.setattr(post, "DRAIN_SECONDS", 0)
         monkeypatch.setattr(post, "STOP_SECONDS", 0)
-        async with mailbox() as box:
-            async with open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house:
-                await made(house)
-                box.takes.clear()
-                await forget(house)
-                await box.asked.wait()
-                kit = await house.kit()
-                await kit.post.stop()
-                assert "may be sent twice" in caplog.text
-                box.takes.set()
-                monkeypatch.undo()
+        async with (
+            mailbox() as box,
+            open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
+        ):
+            await made(house)
+            box.takes.clear()
+            await forget(house)
+            await box.asked.wait()
+            await (await house.kit()).post.stop()
+            assert "may be sent twice" in caplog.text
+            box.takes.set()
+            monkeypatch.undo()
 
 
 async def _killed(*_: object) -> None:

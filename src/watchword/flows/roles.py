@@ -64,10 +64,9 @@ async def remove(kit: Kit, name: str, *, by: str | None = None) -> None:
 
 async def find(kit: Kit, name: str) -> Role:
     """The role of this name. Raises NotFound."""
-    role = await kit.roles.get(name) if roles.is_name(name) else None
-    if role is None:
-        raise no_such_role()
-    return role
+    for role in await kit.roles.listed(name) if roles.is_name(name) else ():
+        return role
+    raise no_such_role()
 
 
 async def give(kit: Kit, user_id: str, name: str, *, by: str | None = None) -> frozenset[str]:
@@ -205,8 +204,7 @@ def _keeps_changing(what: str) -> Unavailable:
 async def _refuse_too_much(kit: Kit, name: str, scopes: frozenset[str]) -> None:
     """Raise InvalidInput where a member of the role would get more scopes than a token can carry. Nobody is looked at where it
     gives nothing new. Whoever gets something else at the same moment may slip through: their logins are refused then."""
-    role = await kit.roles.get(name)
-    old = role.scopes if role else NOTHING
+    old = NOTHING.union(*(role.scopes for role in await kit.roles.listed(name)))
     accept_scopes(scopes, old)
     after = ""
     while not scopes <= old and (page := await kit.roles.members(name, after, BATCH)):

@@ -51,17 +51,11 @@ class SqlRoles:
             return (await connection.execute(gone)).first() is not None
 
     @verb
-    async def get(self, name: str) -> Role | None:
-        """See `ports.Roles.get`."""
-        async with self._db.read() as connection:
-            found = (await connection.execute(select(roles).where(roles.c.name == name, not_(roles.c.removed)))).first()
-        return None if found is None else _role(found)
-
-    @verb
-    async def listed(self) -> list[Role]:
+    async def listed(self, name: str | None = None) -> list[Role]:
         """See `ports.Roles.listed`."""
+        live = select(roles).where(not_(roles.c.removed)).order_by(roles.c.name)
         async with self._db.read() as connection:
-            found = await connection.execute(select(roles).where(not_(roles.c.removed)).order_by(roles.c.name))
+            found = await connection.execute(live if name is None else live.where(roles.c.name == name))
             return [_role(row) for row in found]
 
     @verb

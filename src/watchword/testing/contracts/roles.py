@@ -27,15 +27,15 @@ class RolesContract:
         assert await stores.roles.put("writer", WRITE, None) == Role("writer", WRITE, "writes", 2)
         assert await stores.roles.put("writer", WRITE, "") == Role("writer", WRITE, "", 3)
         assert [role.name for role in await stores.roles.listed()] == ["admin", "writer"]
-        assert await stores.roles.get("writer") == Role("writer", WRITE, "", 3)
-        assert await stores.roles.get("nobody") is None
+        assert await stores.roles.listed("writer") == [Role("writer", WRITE, "", 3)]
+        assert await stores.roles.listed("nobody") == []
 
     async def test_a_removed_role_is_gone_for_everybody_and_its_generation_goes_on(self, stores: RolesStores) -> None:
         await stores.roles.put("writer", WRITE, "writes")
         answers = await asyncio.gather(*(stores.roles.remove("writer") for _ in range(8)))
         assert answers.count(True) == 1
         assert await stores.roles.listed() == []
-        assert await stores.roles.get("writer") is None
+        assert await stores.roles.listed("writer") == []
         assert not await stores.roles.remove("nobody")
         made = await stores.roles.put("writer", READ, None)
         assert made == Role("writer", READ, "writes", 3)
