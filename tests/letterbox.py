@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.house import House
+from tests.house import House, open_house
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns of itself where it is imported, and where it is told to want no TLS
@@ -99,6 +99,16 @@ async def token_for(house: House, page: str, to: str | None = None) -> str:
     """The token of the last mail whose link leads to this page: mails that were queued together come in any order."""
     found = [link for mail in await mails(house, to) for link in mail.links if f"/links/{page}#" in link]
     return found[-1].partition("#")[2]
+
+
+@contextlib.asynccontextmanager
+async def posted(folder: Path, database_url: str, **settings: Any) -> AsyncIterator[tuple["Mailbox", House]]:
+    """A house whose mails go to an SMTP server, and that server."""
+    async with (
+        mailbox() as box,
+        open_house(folder, database_url=database_url, mail_url=box.url, mail_from=SENDER, **settings) as house,
+    ):
+        yield box, house
 
 
 async def last_mail(house: House, to: str | None = None) -> Received:

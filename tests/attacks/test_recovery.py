@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from sqlalchemy import select
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, open_house
-from tests.letterbox import SENDER, last_mail, mailbox, mails
+from tests.letterbox import SENDER, last_mail, mailbox, mails, posted
 
 from watchword.core.errors import AuthError
 from watchword.core.links import Link, mint
@@ -71,10 +71,7 @@ async def links_of_every_purpose(house: House, email: str = ADA) -> dict[str, st
 async def test_a_stolen_database_holds_no_link(tmp_path: Path, sqlite_url: str) -> None:
     """RS-01: the attacker reads the database while links are alive and a mail waits for its server: neither a link nor the new
     password's account is in it."""
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await accounts.add(await house.kit(), BOB, PASSWORD, None, frozenset())
         await house.client.post("/register", json={"email": ADA, "password": OTHER_PASSWORD})
         await ask(house, "/forgot-password", email=BOB)
@@ -280,10 +277,7 @@ async def test_what_changes_the_account_kills_its_links(either: House, act: str)
 )
 async def test_an_address_writes_no_header_and_reaches_nobody_else(tmp_path: Path, sqlite_url: str, email: str) -> None:
     """RS-07: the attacker registers, and asks for mails, with an address that would add a header or a recipient."""
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         answers = [
             await house.client.post("/register", json={"email": email, "password": PASSWORD}),
             await ask(house, "/forgot-password", email=email),
@@ -312,10 +306,7 @@ async def test_a_full_width_address_is_the_account_s_own(house: House) -> None:
 async def test_whoever_registers_a_stranger_s_address_has_no_account_of_it(tmp_path: Path, sqlite_url: str) -> None:
     """RS-08: the attacker registers the victim's address with a password of his own, and waits for the victim to come. Until
     the victim's mailbox answers there is nothing: no account, no session, no claim on the address or the username."""
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await house.client.post("/register", json={"email": ADA, "password": OTHER_PASSWORD, "username": "ada"})
         assert (await house.try_login(password=OTHER_PASSWORD)).status_code == 400
         assert await (await house.kit()).users.page("", 10) == []
@@ -334,10 +325,7 @@ async def test_a_taken_address_registers_like_a_free_one(
 ) -> None:
     """EN-01: the attacker wants to know who has an account. Status, body, headers and the statements in the database are the
     same; one mail goes either way, and only the mailbox learns which."""
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=database_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, database_url) as (box, house):
         await accounts.add(await house.kit(), BOB, PASSWORD, None, frozenset())
         monkeypatch.setattr(Post, "go", lambda *_: None)  # what is delivered beside it is nobody's answer
         seen = []
@@ -413,10 +401,7 @@ async def test_a_mail_server_in_trouble_changes_no_answer_and_no_log(
     tmp_path: Path, sqlite_url: str, away: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """RL-09: the attacker learns from an error, or from a log, what an outage brings out: a link, or who has an account."""
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await accounts.add(await house.kit(), ADA, PASSWORD, None, frozenset())
         healthy = await ask(house, "/forgot-password", email=ADA)
         (sent,) = await box.have(1)
@@ -543,10 +528,7 @@ async def test_a_change_of_password_wants_the_present_one_however_fresh_the_sess
 async def test_no_path_takes_a_password_that_everybody_tries_first(tmp_path: Path, sqlite_url: str, weak: str) -> None:
     """PW-04: the attacker tries what is common, the address and the product's name. No path sets such a password: register,
     register with a mail, change, reset, and the operator's commands."""
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         kit = await house.kit()
         user = await accounts.add(kit, ADA, PASSWORD, None, frozenset())
         login = await house.login()

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from tests.house import ADA, BOB, CHEAP, OTHER_PASSWORD, PASSWORD, House, open_house
 from tests.keyed import a_job, an_account, made, used
-from tests.letterbox import SENDER, last_mail, mailbox, mails
+from tests.letterbox import last_mail, mails, posted
 from tests.servers import Valkey
 
 from watchword import Auth, Settings
@@ -86,10 +86,7 @@ async def test_changes_that_do_not_matter_hide_none_that_does(either: House) -> 
 async def test_a_stranger_s_registrations_keep_no_owner_from_a_new_password(tmp_path: Path, database_url: str) -> None:
     """RL-09: the attacker registers the owner's address every few minutes. The mails that this brings are of no use to the
     owner, and must not use up the one that leads to a new password."""
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=database_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, database_url) as (box, house):
         await accounts.add(await house.kit(), ADA, PASSWORD, None, frozenset())
         for _ in range(post.ASKED_PER_HOUR + 3):
             await house.client.post("/register", json={"email": ADA, "password": OTHER_PASSWORD})
@@ -106,10 +103,7 @@ async def test_an_address_that_no_header_takes_stops_no_other_mail(
 ) -> None:
     """RL-09: the attacker registers addresses that no message can be written to, so that whoever delivers stumbles over each,
     and everybody else's mails wait behind them."""
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await accounts.add(await house.kit(), ADA, PASSWORD, None, frozenset())
         monkeypatch.setattr(Post, "go", lambda *_: None)
         for number in range(post.AT_ONCE):
@@ -335,10 +329,7 @@ async def test_an_outage_uses_no_link_up(
     async def away(*_: object, **__: object) -> None:
         raise Unavailable("the database is away")
 
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=database_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, database_url) as (box, house):
         kit = await house.kit()
         bodies = {"register": {"email": BOB, "password": PASSWORD}, "reset-password": {"email": ADA}}
         path = {"register": "/register", "reset-password": "/forgot-password"}.get(kind, f"/{kind}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.house import ADA, BOB, PATIENCE, House, open_house
-from tests.letterbox import SENDER, Mailbox, certificate, listening, mailbox, only
+from tests.letterbox import SENDER, Mailbox, certificate, listening, mailbox, only, posted
 from tests.mail.test_texts import FACTS
 
 from watchword.core.errors import ConfigError, Unavailable
@@ -31,10 +31,7 @@ async def delivered(house: House) -> int:
 
 
 async def test_a_mail_has_two_forms_and_the_headers_of_a_machine(tmp_path: Path, sqlite_url: str) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await made(house)
         await forget(house)
         (mail,) = await box.have(1)
@@ -50,10 +47,7 @@ async def test_a_mail_has_two_forms_and_the_headers_of_a_machine(tmp_path: Path,
 async def test_a_mail_that_the_server_could_not_take_comes_later_under_the_same_name(
     tmp_path: Path, database_url: str
 ) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=database_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, database_url) as (box, house):
         await made(house)
         await box.stop()
         await forget(house)
@@ -69,10 +63,7 @@ async def test_a_mail_that_the_server_could_not_take_comes_later_under_the_same_
 
 
 async def test_attempts_come_more_and_more_seldom(tmp_path: Path, sqlite_url: str) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await made(house)
         await box.stop()
         await forget(house)
@@ -88,10 +79,7 @@ async def test_attempts_come_more_and_more_seldom(tmp_path: Path, sqlite_url: st
 async def test_a_recipient_who_is_refused_for_good_is_tried_once(
     tmp_path: Path, sqlite_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await made(house)
         box.accepted = lambda recipient: f"550 no such user {recipient}"
         await forget(house)
@@ -106,10 +94,7 @@ async def test_a_recipient_who_is_refused_for_good_is_tried_once(
 
 
 async def test_a_recipient_who_is_put_off_is_tried_again(tmp_path: Path, sqlite_url: str) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await made(house)
         box.accepted = lambda _: "450 try later"
         await forget(house)
@@ -122,10 +107,7 @@ async def test_a_recipient_who_is_put_off_is_tried_again(tmp_path: Path, sqlite_
 async def test_a_kill_between_delivery_and_mark_gives_the_mail_twice_under_one_name(
     tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await made(house)
         kit = await house.kit()
         monkeypatch.setattr(type(kit.outbox), "delivered", _killed)
@@ -183,10 +165,7 @@ class TestAStopWhileAMailIsOnItsWay:
     ) -> None:
         monkeypatch.setattr(post, "DRAIN_SECONDS", 0)
         monkeypatch.setattr(post, "STOP_SECONDS", 0)
-        async with (
-            mailbox() as box,
-            open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-        ):
+        async with posted(tmp_path, sqlite_url) as (box, house):
             await made(house)
             box.takes.clear()
             await forget(house)
@@ -202,10 +181,7 @@ async def _killed(*_: object) -> None:
 
 
 async def test_a_mail_whose_link_is_dead_is_not_sent_any_more(tmp_path: Path, sqlite_url: str) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         await made(house)
         await box.stop()
         await forget(house)
@@ -334,10 +310,7 @@ async def made(house: House, email: str = ADA) -> str:
 async def test_a_deleted_account_s_mails_are_not_delivered(tmp_path: Path, sqlite_url: str) -> None:
     from watchword.flows import accounts
 
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         user_id, _ = await made(house), await made(house, BOB)
         await box.stop()
         await forget(house)

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD, House, Login, open_house
-from tests.letterbox import SENDER, last_mail, mailbox, mails
+from tests.letterbox import last_mail, mails, posted
 
 from watchword.core.events import (
     AccountDisowned,
@@ -119,10 +119,7 @@ async def test_whoever_is_signed_in_verifies_the_address_by_a_mail(either: House
 async def test_where_mail_is_configured_an_account_counts_once_its_link_came_back(
     tmp_path: Path, database_url: str
 ) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=database_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, database_url) as (box, house):
         events = heard(house)
         body = {"email": ADA, "password": PASSWORD, "username": "ada"}
         answer = await house.client.post("/register", json=body)
@@ -137,10 +134,7 @@ async def test_where_mail_is_configured_an_account_counts_once_its_link_came_bac
 
 
 async def test_a_username_that_went_meanwhile_is_told_when_the_link_comes_back(tmp_path: Path, sqlite_url: str) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         for email in (ADA, BOB):
             await house.client.post("/register", json={"email": email, "password": PASSWORD, "username": "first"})
         first, second = await box.have(2)
@@ -150,10 +144,7 @@ async def test_a_username_that_went_meanwhile_is_told_when_the_link_comes_back(t
 
 
 async def test_two_registrations_of_one_address_are_one_account(tmp_path: Path, sqlite_url: str) -> None:
-    async with (
-        mailbox() as box,
-        open_house(tmp_path, database_url=sqlite_url, mail_url=box.url, mail_from=SENDER) as house,
-    ):
+    async with posted(tmp_path, sqlite_url) as (box, house):
         for password in (PASSWORD, OTHER_PASSWORD):
             await house.client.post("/register", json={"email": ADA, "password": password})
         first, second = await box.have(2)
