@@ -484,12 +484,12 @@ class Audit(Protocol):
         """At most `limit` rows, sealed or not, of this user and of this kind where they are given: the newest first, of those
         with a smaller number than `before`."""
 
-    async def forget(self, user_id: str) -> int:
-        """Erase the personal fields of a user's rows, and their salts; of how many. The chain stays as it is."""
+    async def forget(self, whose: str | datetime, limit: int = 1000) -> int:
+        """Erase the personal fields of a user's rows, and their salts; of how many. The chain stays as it is.
 
-    async def forget_late(self, since: datetime, limit: int) -> int:
-        """Erase the personal fields, and the salts, of at most `limit` rows of users whose `UserDeleted` was written since
-        then; of how many. Where nothing is left to erase, nothing is written."""
+        With a time, of at most `limit` rows of all users whose `UserDeleted` was written since then. Where nothing is left to
+        erase, nothing is written then.
+        """
 
     async def prune(self, until: int, limit: int) -> int:
         """Remove at most `limit` rows at positions up to and including `until`, the first ones first, and checkpoints before

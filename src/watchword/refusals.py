@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
 from typing import TYPE_CHECKING
@@ -249,7 +250,7 @@ def mail_sender(text: str) -> Address | None:
     name, address = parseaddr(text)
     try:
         made = Address(display_name=name, addr_spec=address)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, MessageError):
         return None
     return made if made.username and made.domain and text.isprintable() else None
 

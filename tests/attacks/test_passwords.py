@@ -137,7 +137,7 @@ def test_no_path_to_a_hash_goes_past_the_check() -> None:
                     before = [line for name, line in called.items() if name.split(".")[-1] in ("accept", "accept_for")]
                     hashing[function.name] = min(before, default=10_000) < called["kit.hashing.hash"]
     assert hashing.pop("_rehash") is False
-    assert hashing.pop("_take_away") is False, "chance, which nobody is told"
+    assert hashing.pop("_take_away_from_host") is False, "chance, which nobody is told"
     assert hashing.keys() == {"add", "set_password", "change", "register", "reset"}
     assert all(hashing.values()), hashing
 

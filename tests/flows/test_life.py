@@ -229,6 +229,19 @@ async def test_a_new_address_whose_mails_are_used_up_is_not_asked(mailing: Kit, 
     assert [mail.kind for mail in box.mails] == ["approve-email"]
 
 
+async def test_of_two_deletions_at_once_one_is_told(hosts: Kit, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    who = signed_in(hosts, await user_of(hosts))
+
+    async def gone(*_: object) -> None:
+        """The other one was quicker."""
+
+    monkeypatch.setattr(type(hosts.users), "remove", gone)
+    with pytest.raises(InvalidToken):
+        await particulars.delete(hosts, who)
+    await delivered(hosts)
+    assert box.mails == []
+
+
 @pytest.mark.parametrize("act", ["username", "deletion"])
 async def test_whoever_is_gone_changes_nothing(mailing: Kit, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
     user = await user_of(mailing)
@@ -275,7 +288,7 @@ async def test_a_deletion_is_told_whatever_fails_behind_it(
     assert told == [UserDeleted(user.id)]
 
 
-async def unavailable(*_: object) -> None:
+async def unavailable(*_: object, **__: object) -> None:
     raise Unavailable("the database failed")
 
 
@@ -369,6 +382,96 @@ async def test_an_account_that_other_rows_hold_on_to_is_tried_again(
     monkeypatch.undo()
     monkeypatch.setattr(type(kit.accounts), "due", _nobody_else(kit, held.user.id))
     assert await particulars.delete_due(kit, 10) == 1
+
+
+@pytest.mark.parametrize("act", ["verify", "reset"])
+@pytest.mark.parametrize("whose", ["ours", "a host's"])
+async def test_a_link_that_somebody_else_uses_between_the_look_and_the_act_is_refused(
+    mailing: Kit, hosts: Kit, box: Box, monkeypatch: pytest.MonkeyPatch, act: str, whose: str
+) -> None:
+    kit = mailing if whose == "ours" else hosts
+    user = await user_of(kit)
+    await (recover.request(kit, ADA) if act == "reset" else verify_email.request(kit, signed_in(kit, user)))
+    await delivered(kit)
+    opened = links.open
+
+    async def then_used(*arguments: Any) -> Any:
+        found = await opened(*arguments)
+        await links.use(kit, found, kit.clock.now())
+        return found
+
+    monkeypatch.setattr(links, "open", then_used)
+    with pytest.raises(InvalidLink):
+        await (
+            recover.reset(kit, box.token(), OTHER_PASSWORD)
+            if act == "reset"
+            else verify_email.confirm(kit, box.token())
+        )
+    assert (await passwords.prove(kit, ADA, PASSWORD)).user.id == user.id
+
+
+async def moved(kit: Kit, box: Box) -> tuple[Account, str]:
+    """An account that was given another address, and the owner's link against that."""
+    assert kit.accounts is not None
+    user = await user_of(kit)
+    await change_email.request(kit, signed_in(kit, user), BOB)
+    for _ in range(2):
+        await delivered(kit)
+        await change_email.agree(kit, kit.accounts, box.token())
+    await delivered(kit)
+    return user, next(mail.facts["undo"] for mail in box.mails if mail.recipient == ADA and "undo" in mail.facts)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_an_account_that_changes_at_the_same_moment_is_taken_away_all_the_same(
+    mailing: Kit, box: Box, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """RS-06: the attacker changes the account whenever the owner's link reads it, so that it is never as it was read."""
+    monkeypatch.setattr(recover, "ATTEMPTS", 3)
+    user, url = await moved(mailing, box)
+    token = url.partition("#")[2]
+    store = mailing.accounts
+    assert store is not None
+    alter, left = store.alter, times
+
+    async def changed(*arguments: Any, **more: Any) -> Any:
+        nonlocal left
+        if left and (left := left - 1) >= 0:
+            await mailing.users.set_password(user.id, "another", mailing.clock.now(), ending=Ending.ALL)
+        return await alter(*arguments, **more)
+
+    monkeypatch.setattr(type(store), "alter", lambda _, *arguments, **more: changed(*arguments, **more))
+    if times == 3:
+        with pytest.raises(Unavailable):
+            await recover.disown(mailing, token)
+    await recover.disown(mailing, token)
+    found = await mailing.users.get(user.id)
+    assert found is not None
+    assert (found.user.email, found.password_hash) == (ADA, None)
+
+
+async def test_on_a_host_s_table_of_two_at_once_one_is_refused_and_what_fails_uses_nothing_up(
+    hosts: Kit, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await user_of(hosts)
+    await recover.request(hosts, ADA)
+    await delivered(hosts)
+    await recover.reset(hosts, box.token(), OTHER_PASSWORD)
+    await delivered(hosts)
+    token = box.token("undo")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(hosts.users), "set_password", unavailable)
+        with pytest.raises(Unavailable):
+            await recover.disown(hosts, token)
+    await recover.disown(hosts, token)
+
+    async def nothing(*_: object) -> None:
+        """The other one is a moment ahead."""
+
+    monkeypatch.setattr(type(hosts.scratch), "peek", nothing)
+    with pytest.raises(InvalidLink):
+        await recover.disown(hosts, token)
+    assert (await hosts.users.get(user.id)) is not None
 
 
 async def test_accounts_that_others_hold_on_to_keep_nobody_else_from_going(

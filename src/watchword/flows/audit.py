@@ -99,7 +99,7 @@ async def forget_late(kit: Kit, now: datetime, limit: int) -> int:
 
     Another worker may have had something of theirs in its hands, and one that was killed may not have come to erase at all.
     """
-    return await kit.audit.forget_late(now - LATE, limit)
+    return await kit.audit.forget(now - LATE, limit)
 
 
 async def _newest(kit: Kit, now: datetime) -> Claims | None:

@@ -60,23 +60,27 @@ async def disown(kit: Kit, text: str, client: Client = NOWHERE) -> None:
     account on has such links too.
     """
     now = kit.clock.now()
-    opened = await links.owner(kit, text, (UNDO,), now, client)
+    opened = await _unused(kit, text, client, now)
     await _keys_end(kit, opened.user)  # first, so that none lives on where the process dies
-    for _ in range(ATTEMPTS):
-        if await kit.scratch.peek(UNDO, opened.link.nonce, now) is not None:
-            raise InvalidLink(links.USED)
-        revoked = await _take_away(kit, opened, client, now)
-        if revoked is not None:
-            break
-        opened = await links.owner(kit, text, (UNDO,), now, client)
-    else:
-        raise Unavailable("the account keeps changing")
+    attempts = 1
+    while (revoked := await _take_away(kit, opened, client, now)) is None:
+        if attempts == ATTEMPTS:
+            raise Unavailable("the account keeps changing")
+        attempts += 1
+        opened = await _unused(kit, text, client, now)
     kit.announce(AccountDisowned(opened.user.id), revoked, client)
     await _keys_end(kit, opened.user)  # and those that were made until the sessions ended
     found = await kit.users.get(opened.user.id)
     if found is not None:
         mail, once = links.asked(kit, RESET, found.user, found.user.email, client)
         await post.queue(kit, [mail], [once])
+
+
+async def _unused(kit: Kit, text: str, client: Client, now: datetime) -> Opened:
+    opened = await links.owner(kit, text, (UNDO,), now, client)
+    if await kit.scratch.peek(UNDO, opened.link.nonce, now) is not None:
+        raise InvalidLink(links.USED)
+    return opened
 
 
 async def _keys_end(kit: Kit, user: Account) -> None:

@@ -118,22 +118,19 @@ class SqlAudit:
             return [_row(one) for one in await connection.execute(found)]
 
     @verb
-    async def forget(self, user_id: str) -> int:
+    async def forget(self, whose: str | datetime, limit: int = 1000) -> int:
         """See `ports.Audit.forget`."""
-        mine = update(audit).where(audit.c.user_id == user_id, audit.c.personal.is_not(None))
+        if isinstance(whose, str):
+            theirs: Any = audit.c.user_id == whose
+        else:
+            async with self._db.read() as connection:
+                numbers = [number async for number in _late(connection, whose, limit)]
+            if not numbers:
+                return 0
+            theirs = audit.c.number.in_(numbers)
+        erasing = update(audit).where(theirs, audit.c.personal.is_not(None)).values(personal=None, salt=None)
         async with self._db.write() as connection:
-            return (await connection.execute(mine.values(personal=None, salt=None))).rowcount
-
-    @verb
-    async def forget_late(self, since: datetime, limit: int) -> int:
-        """See `ports.Audit.forget_late`."""
-        async with self._db.read() as connection:
-            numbers = [number async for number in _late(connection, since, limit)]
-        if not numbers:
-            return 0
-        theirs = update(audit).where(audit.c.number.in_(numbers), audit.c.personal.is_not(None))
-        async with self._db.write() as connection:
-            return (await connection.execute(theirs.values(personal=None, salt=None))).rowcount
+            return (await connection.execute(erasing)).rowcount
 
     @verb
     async def prune(self, until: int, limit: int) -> int:

@@ -142,12 +142,12 @@ class AuditContract:
         )
         await stores.audit.append([a_row(5, "u", after=HOUR), a_row(6, "v"), a_row(7, None), a_row(8, "u")])
         before = await stores.audit.page(before=None, limit=10)
-        assert await stores.audit.forget_late(NOW + SECOND, 2) == 2
-        assert await stores.audit.forget_late(NOW + SECOND, 2) == 1
-        assert await stores.audit.forget_late(NOW + SECOND, 2) == 0
+        assert await stores.audit.forget(NOW + SECOND, 2) == 2
+        assert await stores.audit.forget(NOW + SECOND, 2) == 1
+        assert await stores.audit.forget(NOW + SECOND, 2) == 0
         after = await stores.audit.page(before=None, limit=10)
         assert after == [one._replace(personal=None, salt=None) if one.user_id == "u" else one for one in before]
-        assert await stores.audit.forget_late(NOW, 9) == 2
+        assert await stores.audit.forget(NOW, 9) == 2
 
     async def test_pruning_takes_the_first_rows_and_what_was_signed_before(self, stores: AuditStores) -> None:
         def keeping(tail: Tail, rows: Sequence[Row]) -> Batch:
