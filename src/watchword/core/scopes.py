@@ -53,7 +53,7 @@ def text(scopes: Iterable[str]) -> str:
 
 def covers(held: frozenset[str], needed: frozenset[str]) -> bool:
     """Whether whoever holds the one set has all of the other."""
-    return needed <= held or needed == _below(needed, held)
+    return needed.issubset(held) or needed == _below(needed, held)
 
 
 def grant(asked: frozenset[str] | None, may: frozenset[str]) -> frozenset[str]:
