@@ -134,7 +134,8 @@ class TestTheFolder:
                 auth = Auth(Settings(data_dir="home"))
                 await auth.start()
                 kids = [record.kid for record in (await auth.open()).keyring.ring.records]
-                print(sealing.check_value(auth._home.masters[0]), *kids)
+                line = " ".join([sealing.check_value(auth._home.masters[0]), *kids])
+                os.write(1, (line + os.linesep).encode())  # at once: print writes the words of several lines mixed
                 await auth.stop()
 
             reader, writer = os.pipe()
@@ -146,7 +147,6 @@ class TestTheFolder:
                     os.read(reader, 1)  # returns for all at once, when the parent lets go
                     try:
                         asyncio.run(start())
-                        sys.stdout.flush()
                         os._exit(0)
                     except BaseException as error:
                         print(repr(error), file=sys.stderr, flush=True)
