@@ -240,7 +240,7 @@ async def open_house(
     clock = clock or FrozenClock()
     auth = make_auth(folder, clock=clock, features=features, **settings)
     if "database_url" not in settings:
-        await databases.lay_out(folder / "home")
+        databases.lay_out(folder / "home")
     app = app or FastAPI()
     auth.install(app, prefix, health=health)
     await auth.start()

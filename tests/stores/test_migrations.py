@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -90,3 +92,27 @@ async def test_a_downgrade_takes_all_tables_and_an_upgrade_brings_them_back(data
     async with db.read() as connection:
         assert metadata.tables.keys() <= {*await connection.run_sync(lambda found: inspect(found).get_table_names())}
     await db.close()
+
+
+ELSEWHERE = (
+    "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM watchword_users').fetchall()"
+)
+
+
+async def test_a_start_takes_no_lock_from_under_connections_that_are_there(sqlite_url: str) -> None:
+    """Closing any descriptor of a file drops the locks that a process has on it. Whoever closes last elsewhere would remove
+    the log that this process goes on writing to, and what it commits then would be lost."""
+    db = Database(sqlite_url)
+    db.settle(here=True)
+    assert db.path is not None
+    async with db.write() as connection:
+        await connection.execute(insert(users).values(USER))
+    await migrate.upgrade(db)
+    assert await asyncio.to_thread(has_log_behind_another, db.path)
+    await db.close()
+
+
+def has_log_behind_another(path: Path) -> bool:
+    """Whether the file has its log still when another process has come and gone."""
+    subprocess.run([sys.executable, "-c", ELSEWHERE, path], check=True)
+    return Path(f"{path}-wal").exists()

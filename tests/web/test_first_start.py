@@ -154,7 +154,7 @@ class TestTheFolder:
                 children.append(child)
             os.close(reader)
             os.close(writer)
-            sys.exit(max(os.waitpid(child, 0)[1] for child in children))
+            sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
         """
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(program)],

@@ -4,6 +4,7 @@ Two versions run on one database while machines are upgraded one by one. So with
 database says which code it still serves.
 """
 
+import contextlib
 import importlib
 import logging
 import os
@@ -99,9 +100,14 @@ def _too_new(found: str) -> str:
 
 
 def _make_private(path: Path) -> None:
-    """A new file with password hashes is its owner's alone, whatever the umask; SQLite gives its companions the same mode."""
+    """A new file with password hashes is its owner's alone, whatever the umask; SQLite gives its companions the same mode.
+
+    One that is there is not opened: closing it would take the locks from under SQLite's own connections of this process, and
+    whoever closes last elsewhere would remove the log that they write to. (How To Corrupt An SQLite Database File, 2.2.)
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _version(connection: Connection) -> str | None:
