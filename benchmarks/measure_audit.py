@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import os
 import statistics
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 from benchmarks import report
 from sqlalchemy import insert
 from tests import databases, servers
-from tests.house import ADA, PASSWORD
+from tests.house import PASSWORD
 
 from watchword import Auth, Settings
 from watchword.core import audit
@@ -36,6 +37,8 @@ CLIENTS = 4
 BOUND = 1.05
 HERE = Client("a browser that says a lot about itself, as browsers do", "203.0.113.7")
 PART = 5000
+LIVE = 80
+"""Logins of one person: fewer than the sessions that one can have at once. The next login ends one, which is an event more."""
 
 
 class Nobody:
@@ -48,12 +51,12 @@ class Nobody:
         """There is nothing."""
 
 
-async def logins(kit: Kit, count: int) -> float:
+async def logins(kit: Kit, names: Iterator[str], count: int) -> float:
     """Seconds for a login, of `count` by clients that log in one after another; what is written beside them counts too."""
 
     async def client() -> None:
         for _ in range(count // CLIENTS):
-            proof = await password.prove(kit, ADA, PASSWORD, HERE)
+            proof = await password.prove(kit, next(names), PASSWORD, HERE)
             await session.open(kit, proof, None, HERE)
 
     begun = time.perf_counter()
@@ -69,14 +72,17 @@ async def measure_logins(url: str, folder: Path, rounds: int, count: int) -> lis
     try:
         kit = await auth.open()
         bare = dataclasses.replace(kit, recorder=Nobody())  # type: ignore[arg-type]
-        await accounts.add(kit, ADA, PASSWORD, None, frozenset())
+        people = [f"user{number}@example.com" for number in range(1 + (rounds + 2) * count * 2 // LIVE)]
+        for email in people:
+            await accounts.add(kit, email, PASSWORD, None, frozenset())
+        names = itertools.cycle(people)
         for one in (bare, kit):
-            await logins(one, 100)  # beyond the hundred sessions, where each login ends another one
+            await logins(one, names, count)
         found = []
         for number in range(rounds):
             pair = {}
             for one in (bare, kit) if number % 2 else (kit, bare):
-                pair[one is kit] = await logins(one, count)
+                pair[one is kit] = await logins(one, names, count)
             found.append((pair[False], pair[True]))
             print(f"\r{number + 1}/{rounds} rounds", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
