@@ -91,14 +91,15 @@ async def _make(kit: Kit, link: Link, text: str, client: Client) -> None:
         language=value["language"],
     )
     added = await kit.users.add(user)
-    await kit.scratch.consume(REGISTER, fingerprint(text), now)
     if added is Added.USERNAME_TAKEN:
+        await kit.scratch.consume(REGISTER, fingerprint(text), now)
         raise UsernameTaken("taken before the link came back")
     found = await kit.users.find(user.email)
     if added is Added.EMAIL_TAKEN or found is None:
         raise InvalidLink("the address got an account before the link came back")
     kit.announce(Registered(found.user.id), client=client)
     kit.announce(EmailVerified(found.user.id), client=client)
+    await kit.scratch.consume(REGISTER, fingerprint(text), now)  # it is told before, since this may fail
 
 
 def _sealed(kit: Kit, value: str) -> str:

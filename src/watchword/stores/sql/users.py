@@ -82,9 +82,7 @@ class SqlUsers:
             dialect.insert(users).on_conflict_do_nothing().returning(users.c.id, users.c.email, users.c.username)
         )
         async with self._db.write() as connection:
-            while (
-                pending
-            ):  # once more only for a row whose obstacle was deleted in between, or who looks like a new one
+            while pending:  # once more only where an obstacle went in between, or a name came that looks alike
                 await _guard(connection, [rows[place] for place in pending])
                 added = {tuple(row) for row in await connection.execute(statement, [rows[place] for place in pending])}
                 refused = []
