@@ -286,6 +286,16 @@ class Scratch(Protocol):
         """Remove at most `limit` rows of each kind that mean nothing any more; how many there were."""
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What `Scratch.keep` is given, to be kept in the transaction of another verb."""
+
+    purpose: str
+    key: str
+    value: str = field(repr=False)
+    until: datetime
+
+
 class Particulars(TypedDict, total=False):
     """What can be changed of an account, and what it is expected to be: each under the name of its field."""
 
@@ -326,8 +336,8 @@ class Accounts(Protocol):
         ending: Ending = Ending.NONE,
         keep: str | None = None,
         mails: Sequence[Queued] = (),
-        using: "Once | None" = None,
-        once: "Sequence[Once]" = (),
+        using: Once | None = None,
+        once: Sequence[Once] = (),
     ) -> Altered:
         """Change these particulars if the account is as expected, end sessions as `Users.set_password` does, queue `mails`,
         use up what was kept as `using`, and keep `once`: all in one transaction, or nothing of it. Of any number of callers
@@ -396,16 +406,6 @@ class Roles(Protocol):
 
     async def forget(self, user_id: str) -> None:
         """The account is gone: nothing is held by it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """What `Scratch.keep` is given, to be kept in the transaction of another verb."""
-
-    purpose: str
-    key: str
-    value: str = field(repr=False)
-    until: datetime
 
 
 class Outbox(Protocol):

@@ -13,7 +13,7 @@ from tests.flows.conftest import Worker
 from tests.house import ADA, BOB, OTHER_PASSWORD, PASSWORD
 
 from watchword.core.errors import InvalidLink, InvalidToken, RegistrationClosed, StillReferenced, Unavailable
-from watchword.core.events import Event, UserDeleted
+from watchword.core.events import EmailVerified, Event, Registered, UserDeleted
 from watchword.core.mail import Mail, Queued
 from watchword.core.models import NOWHERE, Account, FrozenDict, Principal
 from watchword.flows import accounts, change_email, links, notices, particulars, post, recover, verify_email
@@ -263,6 +263,22 @@ async def test_whoever_is_gone_changes_nothing(mailing: Kit, monkeypatch: pytest
     with pytest.raises(InvalidToken):
         await acting
     assert await delivered(mailing) == 0
+
+
+async def test_a_new_account_is_told_whatever_fails_behind_it(
+    mailing: Kit, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LS-03: the database goes away behind the commit, and nobody hears of an account that is there."""
+    await verify_email.ask_newcomer(mailing, ADA, None, "hash", NOWHERE)
+    await delivered(mailing)
+    told: list[Event] = []
+    monkeypatch.setattr(type(mailing), "announce", lambda _, event, *more, **named: told.append(event))
+    monkeypatch.setattr(type(mailing.scratch), "consume", unavailable)
+    with pytest.raises(Unavailable):
+        await verify_email.confirm(mailing, box.token())
+    found = await mailing.users.find(ADA)
+    assert found is not None
+    assert told == [Registered(found.user.id), EmailVerified(found.user.id)]
 
 
 @pytest.mark.parametrize("by", ["owner", "upkeep", "administrator"])
